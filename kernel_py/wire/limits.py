@@ -1,0 +1,50 @@
+"""Every limit of the system, in one record.
+
+Each field names its unit last and says why it is there. Hosts pass a `Limits` to the kernel and
+to each supervisor; nothing else hard-codes a bound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what one party can make another hold or do."""
+
+    body_chars_max: int = 10_000_000
+    """Sum of capdata body lengths in one syscall (SwingSet's figure): one message is one IndexedDB value."""
+    slots_max: int = 10_000
+    """References in one syscall (SwingSet's figure): each costs the kernel a c-list entry."""
+    batch_syscalls_max: int = 100_000
+    """Syscalls in one delivery's batch: it is applied in a single transaction, held in memory."""
+    batch_chars_max: int = 50_000_000
+    """Length of one reply's text: it is parsed in one piece in the kernel's thread."""
+    passable_depth_max: int = 200
+    """Nesting of a passable: below Python's and V8's recursion limits with room for frames."""
+    method_chars_max: int = 200
+    """Length of a method name."""
+    error_chars_max: int = 20_000
+    """Length of an error message or traceback kept or forwarded; longer ones are cut in the middle."""
+    console_chars_max: int = 100_000
+    """Text printed by one delivery that reaches the log; the rest is cut."""
+    notify_batch_max: int = 1_000
+    """Resolutions in one notify delivery: keeps a crank short while amortising its cost."""
+    vat_name_chars_max: int = 100
+    """Length of a vat's or cluster's name: names are shown, and stand in logs."""
+    cluster_vats_max: int = 1_000
+    """Vats in one cluster config: a launch is one transaction."""
+    source_chars_max: int = 10_000_000
+    """Length of all source files of one cluster."""
+    request_chars_max: int = 20_000_000
+    """Length of one control request."""
+    request_key_chars_max: int = 100
+    """Length of an idempotency key."""
+    request_results_max: int = 10_000
+    """Answers kept for clients that have not acknowledged them; the oldest are dropped beyond it."""
+    delivery_attempts_max: int = 3
+    """Times a delivery is tried when its worker dies under it (a host fault), before it is rejected."""
+
+
+DEFAULT_LIMITS = Limits()

@@ -1,0 +1,211 @@
+"""The kernel-vat protocol: JSON texts that cross one message port, pipe or function call.
+
+Each text is one JSON array whose first element names the message.
+
+Kernel to vat:
+    ["start", {"protocol", "vat", "incarnation", "name", "seed", "main", "files"}]
+        Be this vat. Sent once, as the answer to a hello that names no vat.
+    ["replay", [entry, ...]]
+        Re-execute transcript entries (`TranscriptEntry` texts) in order, after "start" and
+        before "ready"; may come several times. Syscalls are compared with the record, not sent.
+    ["go", delivered]
+        The transcript is complete: `delivered` is the number of its last delivery. Answer "ready".
+    ["deliver", number, time_ms, delivery]
+        Carry out a delivery; `number` is one more than that of the last. Sent again with the
+        very same text if the kernel does not know the outcome: answer with the same "done".
+
+Vat to kernel:
+    ["hello", {"protocol", "vat", "incarnation", "delivered"}]
+        First text on every new port. `vat` is null in a fresh realm.
+    ["ready", delivered]
+        All entries were replayed.
+    ["done", number, ["ok", null] | ["error", text], [syscall, ...], usage]
+        A delivery's outcome and its whole batch. `usage` is {"memory_bytes": int | null, "console": [text, ...]}.
+    ["failed", text]
+        The vat cannot go on: replay differed from the record, or it is ahead of the kernel.
+
+Deliveries and syscalls are in `kernel_py.wire.deliveries` and `kernel_py.wire.syscalls`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from kernel_py.wire import canonical
+from kernel_py.wire.errors import IllegalSyscall, MarshalError
+from kernel_py.wire.limits import Limits
+
+PROTOCOL_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class VatSpec:
+    """What a fresh realm needs to become a vat.
+
+    Attributes:
+        seed: the kernel's seed; random numbers derive from it, the vat and the delivery number.
+        main: the path of the file in `files` that defines ``build_root_object``.
+        files: source texts by path, such as ``{"bank.py": "..."}``; importable from `main`.
+    """
+
+    vat: str
+    incarnation: int
+    name: str
+    seed: str
+    main: str
+    files: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "protocol": PROTOCOL_VERSION,
+            "vat": self.vat,
+            "incarnation": self.incarnation,
+            "name": self.name,
+            "seed": self.seed,
+            "main": self.main,
+            "files": self.files,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a delivery cost, as the realm reports it. Never believed beyond being shown."""
+
+    memory_bytes: int | None = None
+    console: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A vat's reply. `error` is None if the delivery was carried out. `syscalls` are unparsed JSON."""
+
+    number: int
+    error: str | None
+    syscalls: list[Any]
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    vat: str | None
+    incarnation: int
+    delivered: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    delivered: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    error: str
+
+
+VatText = Done | Hello | Ready | Failed
+
+
+def dump_start(spec: VatSpec) -> str:
+    return canonical.dump(["start", spec.to_json()])
+
+
+def dump_replay(entries: list[str]) -> str:
+    """`entries` are `TranscriptEntry` texts."""
+    return f'["replay",[{",".join(entries)}]]'
+
+
+def dump_go(delivered: int) -> str:
+    return canonical.dump(["go", delivered])
+
+
+def dump_deliver(number: int, time_ms: int, delivery_text: str) -> str:
+    """`delivery_text` is the delivery's JSON."""
+    return f'["deliver",{number},{time_ms},{delivery_text}]'
+
+
+def dump_transcript_entry(number: int, time_ms: int, delivery_text: str, syscalls_text: str, error: str | None) -> str:
+    """One transcript entry: ``{"n", "t", "d": delivery, "sc": [syscall, ...], "r": error or null}``."""
+    return f'{{"n":{number},"t":{time_ms},"d":{delivery_text},"sc":{syscalls_text},"r":{canonical.dump(error)}}}'
+
+
+def parse_vat_text(text: object, limits: Limits) -> VatText:
+    """Parse what a vat sent. Nothing in it is trusted; the syscalls are parsed by the caller.
+
+    Raises:
+        IllegalSyscall: it is not a text of this protocol.
+    """
+    if not isinstance(text, str):
+        raise IllegalSyscall(f"a vat's message must be text, not {type(text).__name__}")
+    if len(text) > limits.batch_chars_max:
+        raise IllegalSyscall(f"a vat's message of {len(text):,} characters; the limit is {limits.batch_chars_max:,}")
+    try:
+        value = canonical.load(text)
+    except (ValueError, RecursionError) as error:
+        raise IllegalSyscall(f"a vat's message is not JSON: {error}") from error
+    match value:
+        case ["done", int(number), status, list(syscalls), usage] if not isinstance(number, bool):
+            if len(syscalls) > limits.batch_syscalls_max:
+                raise IllegalSyscall(f"{len(syscalls):,} syscalls in one batch; the limit is {limits.batch_syscalls_max:,}")
+            return Done(number, _parse_status(status), syscalls, _parse_usage(usage, limits))
+        case ["hello", {"protocol": 1, "vat": None | str() as vat, "incarnation": int(incarnation), "delivered": int(delivered)}]:
+            return Hello(vat, incarnation, delivered)
+        case ["ready", int(delivered)]:
+            return Ready(delivered)
+        case ["failed", str(error)]:
+            return Failed(error)
+        case _:
+            raise IllegalSyscall(f"unknown message from a vat: {text:.200}")
+
+
+def _parse_status(status: object) -> str | None:
+    match status:
+        case ["ok", None]:
+            return None
+        case ["error", str(error)]:
+            return error
+        case _:
+            raise IllegalSyscall(f"malformed delivery status: {status!r:.200}")
+
+
+def _parse_usage(usage: object, limits: Limits) -> Usage:
+    """Usage is for display only: what is malformed in it is left out."""
+    match usage:
+        case {"memory_bytes": int(memory_bytes), "console": [*console]}:
+            pass
+        case {"console": [*console]}:
+            memory_bytes = None
+        case _:
+            return Usage()
+    lines: list[str] = []
+    room = limits.console_chars_max
+    for line in console:
+        if not isinstance(line, str) or room <= 0:
+            break
+        lines.append(line[:room])
+        room -= len(line)
+    return Usage(memory_bytes, tuple(lines))
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptEntry:
+    """One delivery as it happened: what replay needs, and compares."""
+
+    number: int
+    time_ms: int
+    delivery: Any
+    syscalls: list[Any]
+    error: str | None
+
+
+def parse_transcript_entry(value: object) -> TranscriptEntry:
+    """Parse one entry of a "replay" message.
+
+    Raises:
+        MarshalError: it is not an entry.
+    """
+    match value:
+        case {"n": int(number), "t": int(time_ms), "d": delivery, "sc": list(syscalls), "r": None | str() as error}:
+            return TranscriptEntry(number, time_ms, delivery, syscalls, error)
+        case _:
+            raise MarshalError(f"not a transcript entry: {value!r:.200}")

@@ -1,0 +1,151 @@
+"""Syscalls: what a vat may ask of the kernel. Parsed here once, for form only.
+
+| JSON                                                    | class            |
+|---------------------------------------------------------|------------------|
+| ``["send", target, {methargs, result}]``                | `Send`           |
+| ``["subscribe", vpid]``                                 | `Subscribe`      |
+| ``["resolve", [[vpid, is_reject, capdata], ...]]``      | `Resolve`        |
+| ``["exit", is_failure, capdata]``                       | `Exit`           |
+| ``["dropImports" \\| "retireImports" \\| "retireExports" \\| "abandonExports", [vref, ...]]`` | `RefSyscall` |
+
+``vatstore*`` syscalls are served inside the realm and never reach the kernel; a batch that
+contains one is illegal. Whether the vat holds what it names is the kernel's to check.
+
+Source: SwingSet ``VatSyscallObject``; the reference, 1.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from kernel_py.wire.capdata import CapData, Message, parse_capdata, parse_message, parse_object, parse_promise
+from kernel_py.wire.errors import IllegalSyscall
+from kernel_py.wire.limits import Limits
+from kernel_py.wire.refs import InvalidRef, Vref, parse_vref
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    target: Vref
+    message: Message
+
+    def to_json(self) -> list[Any]:
+        return ["send", self.target, self.message.to_json()]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    promise: Vref
+
+    def to_json(self) -> list[Any]:
+        return ["subscribe", self.promise]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """One promise settled: rejected with `data` if `is_reject`, else fulfilled with it."""
+
+    promise: str
+    is_reject: bool
+    data: CapData
+
+    def to_json(self) -> list[Any]:
+        return [self.promise, self.is_reject, self.data.to_json()]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    resolutions: tuple[Resolution, ...]
+
+    def to_json(self) -> list[Any]:
+        return ["resolve", [resolution.to_json() for resolution in self.resolutions]]
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    is_failure: bool
+    info: CapData
+
+    def to_json(self) -> list[Any]:
+        return ["exit", self.is_failure, self.info.to_json()]
+
+
+class RefOp(StrEnum):
+    DROP_IMPORTS = "dropImports"
+    RETIRE_IMPORTS = "retireImports"
+    RETIRE_EXPORTS = "retireExports"
+    ABANDON_EXPORTS = "abandonExports"
+
+
+@dataclass(frozen=True, slots=True)
+class RefSyscall:
+    op: RefOp
+    vrefs: tuple[Vref, ...]
+
+    def to_json(self) -> list[Any]:
+        return [self.op.value, list(self.vrefs)]
+
+
+Syscall = Send | Subscribe | Resolve | Exit | RefSyscall
+
+_REF_OPS = frozenset(op.value for op in RefOp)
+
+
+def parse_resolution(value: object) -> Resolution:
+    match value:
+        case [promise, bool(is_reject), data]:
+            return Resolution(parse_promise(promise), is_reject, parse_capdata(data))
+        case _:
+            raise IllegalSyscall(f"not a resolution: {value!r:.200}")
+
+
+def parse_syscall(value: object) -> Syscall:
+    """Parse one syscall's JSON form.
+
+    Raises:
+        IllegalSyscall: it is none of the forms above.
+    """
+    match value:
+        case ["send", target, message]:
+            try:
+                return Send(parse_vref(target), parse_message(message))
+            except InvalidRef as error:
+                raise IllegalSyscall(f"send target: {error}") from error
+        case ["subscribe", promise]:
+            return Subscribe(parse_promise(promise))
+        case ["resolve", [*resolutions]]:
+            return Resolve(tuple(map(parse_resolution, resolutions)))
+        case ["exit", bool(is_failure), info]:
+            return Exit(is_failure, parse_capdata(info))
+        case [str(op), [*vrefs]] if op in _REF_OPS:
+            return RefSyscall(RefOp(op), tuple(map(parse_object, vrefs)))
+        case _:
+            raise IllegalSyscall(f"unknown or malformed syscall: {value!r:.200}")
+
+
+def check_size(syscall: Syscall, limits: Limits) -> str | None:
+    """Say which limit `syscall` exceeds, or None. Both sides use it: the vat to refuse, the kernel to punish."""
+    match syscall:
+        case Send(message=message):
+            datas: tuple[CapData, ...] = (message.methargs,)
+        case Resolve(resolutions=resolutions):
+            datas = tuple(resolution.data for resolution in resolutions)
+        case Exit(info=info):
+            datas = (info,)
+        case RefSyscall(vrefs=vrefs):
+            return None if len(vrefs) <= limits.slots_max else _over("references", len(vrefs), limits.slots_max)
+        case Subscribe():
+            return None
+    body_chars = sum(len(data.body) for data in datas)
+    if body_chars > limits.body_chars_max:
+        return _over("characters of body", body_chars, limits.body_chars_max)
+    slots = sum(len(data.slots) for data in datas)
+    if slots > limits.slots_max:
+        return _over("references", slots, limits.slots_max)
+    return None
+
+
+def _over(what: str, count: int, count_max: int) -> str:
+    return f"{count:,} {what} in one syscall, the limit is {count_max:,}"
