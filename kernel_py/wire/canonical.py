@@ -12,9 +12,7 @@ from typing import Any
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 _encode_ascii = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode
-_encode_sorted = json.JSONEncoder(
-    ensure_ascii=True, separators=(",", ":"), allow_nan=False, sort_keys=True
-).encode
+_encode_sorted = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False, sort_keys=True).encode
 
 
 def dump(value: Any) -> str:

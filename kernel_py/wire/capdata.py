@@ -30,7 +30,7 @@ class CapData:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A method call: capdata of ``[method, [args...]]`` or ``[method, [args...], {kwargs}]``, and where the answer goes."""
+    """A method call, and where its answer goes: capdata of ``[method, [args...]]`` or the same with ``{kwargs}`` at the end."""
 
     methargs: CapData
     result: str | None = None
@@ -46,7 +46,7 @@ def parse_capdata(value: object) -> CapData:
         IllegalSyscall: it is not capdata, or a slot is not a vref.
     """
     match value:
-        case {"body": str(body), "slots": list(slots)} if len(value) == 2:
+        case {"body": str(body), "slots": list(slots), **rest} if not rest:
             try:
                 return CapData(body, tuple(map(parse_vref, slots)))
             except InvalidRef as error:
@@ -62,7 +62,7 @@ def parse_message(value: object) -> Message:
         IllegalSyscall: it is not a message.
     """
     match value:
-        case {"methargs": methargs, "result": result} if len(value) == 2:
+        case {"methargs": methargs, "result": result, **rest} if not rest:
             return Message(parse_capdata(methargs), None if result is None else parse_promise(result))
         case _:
             raise IllegalSyscall(f"not a message: {value!r:.200}")

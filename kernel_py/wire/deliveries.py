@@ -1,10 +1,10 @@
-"""Deliveries: what the kernel asks of a vat.
+r"""Deliveries: what the kernel asks of a vat.
 
 | JSON                                                | class           |
 |-----------------------------------------------------|-----------------|
 | ``["message", target, {methargs, result}]``         | `DeliverMessage`|
 | ``["notify", [[vpid, is_reject, capdata], ...]]``   | `Notify`        |
-| ``["dropExports" \\| "retireExports" \\| "retireImports", [vref, ...]]`` | `RefDelivery` |
+| ``["dropExports" \| "retireExports" \| "retireImports", [vref, ...]]`` | `RefDelivery` |
 | ``["bringOutYourDead"]``                            | `BringOutYourDead` |
 | ``["startVat", capdata]``                           | `StartVat`      |
 | ``["stopVat", capdata]``                            | `StopVat`       |
@@ -116,6 +116,8 @@ def parse_delivery(value: object) -> Delivery:
                 return StopVat(parse_capdata(info))
             case ["changeVatOptions", dict(options)]:
                 return ChangeVatOptions(options)
+            case _:
+                pass
     except Exception as error:
         raise MarshalError(f"malformed delivery: {error}") from error
     raise MarshalError(f"unknown delivery: {value!r:.200}")

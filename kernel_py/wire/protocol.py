@@ -146,14 +146,19 @@ def parse_vat_text(text: object, limits: Limits) -> VatText:
     match value:
         case ["done", int(number), status, list(syscalls), usage] if not isinstance(number, bool):
             if len(syscalls) > limits.batch_syscalls_max:
-                raise IllegalSyscall(f"{len(syscalls):,} syscalls in one batch; the limit is {limits.batch_syscalls_max:,}")
+                raise IllegalSyscall(
+                    f"{len(syscalls):,} syscalls in a batch; the limit is {limits.batch_syscalls_max:,}"
+                )
             return Done(number, _parse_status(status), syscalls, _parse_usage(usage, limits))
-        case ["hello", {"protocol": 1, "vat": None | str() as vat, "incarnation": int(incarnation), "delivered": int(delivered)}]:
+        case [
+            "hello",
+            {"protocol": 1, "vat": None | str() as vat, "incarnation": int(incarnation), "delivered": int(delivered)},
+        ]:
             return Hello(vat, incarnation, delivered)
         case ["ready", int(delivered)]:
             return Ready(delivered)
-        case ["failed", str(error)]:
-            return Failed(error)
+        case ["failed", str(reason)]:
+            return Failed(reason)
         case _:
             raise IllegalSyscall(f"unknown message from a vat: {text:.200}")
 
@@ -171,10 +176,8 @@ def _parse_status(status: object) -> str | None:
 def _parse_usage(usage: object, limits: Limits) -> Usage:
     """Usage is for display only: what is malformed in it is left out."""
     match usage:
-        case {"memory_bytes": int(memory_bytes), "console": [*console]}:
-            pass
-        case {"console": [*console]}:
-            memory_bytes = None
+        case {"console": [*console], **rest}:
+            memory_bytes = rest.get("memory_bytes")
         case _:
             return Usage()
     lines: list[str] = []
@@ -184,7 +187,7 @@ def _parse_usage(usage: object, limits: Limits) -> Usage:
             break
         lines.append(line[:room])
         room -= len(line)
-    return Usage(memory_bytes, tuple(lines))
+    return Usage(memory_bytes if isinstance(memory_bytes, int) else None, tuple(lines))
 
 
 @dataclass(frozen=True, slots=True)

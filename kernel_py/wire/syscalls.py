@@ -1,4 +1,4 @@
-"""Syscalls: what a vat may ask of the kernel. Parsed here once, for form only.
+r"""Syscalls: what a vat may ask of the kernel. Parsed here once, for form only.
 
 | JSON                                                    | class            |
 |---------------------------------------------------------|------------------|
@@ -6,7 +6,7 @@
 | ``["subscribe", vpid]``                                 | `Subscribe`      |
 | ``["resolve", [[vpid, is_reject, capdata], ...]]``      | `Resolve`        |
 | ``["exit", is_failure, capdata]``                       | `Exit`           |
-| ``["dropImports" \\| "retireImports" \\| "retireExports" \\| "abandonExports", [vref, ...]]`` | `RefSyscall` |
+| ``["dropImports" \| "retireImports" \| "retireExports" \| "abandonExports", [vref, ...]]`` | `RefSyscall` |
 
 ``vatstore*`` syscalls are served inside the realm and never reach the kernel; a batch that
 contains one is illegal. Whether the vat holds what it names is the kernel's to check.

@@ -1,0 +1,1 @@
+"""The only code that touches a clock, a file, a socket, a browser or asyncio."""

@@ -1,0 +1,1 @@
+"""Pyodide side: the service worker and the vat realms."""

@@ -1,0 +1,1 @@
+"""What kernel and vats must agree on: references, capdata, deliveries, syscalls, errors and limits."""
