@@ -30,7 +30,7 @@ class CapData:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A method call, and where its answer goes: capdata of ``[method, [args...]]`` or the same with ``{kwargs}`` at the end."""
+    """A method call, ``[method, [args...]]`` with ``{kwargs}`` at the end if any, and where its answer goes."""
 
     methargs: CapData
     result: str | None = None
