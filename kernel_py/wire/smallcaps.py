@@ -20,9 +20,11 @@ A body is ``#`` and JSON in which values that JSON lacks are strings with a spec
 | error                            | ``{"#error":message,"errorId":id,"name":name}``, the id if there is one |
 
 Invariants:
-* Equal values have equal bodies. Keys are in the order in which JavaScript enumerates them after
-  sorting: array indices first, by number, then the rest by UTF-16 code units.
-* Slots are numbered in the order of their first mention; a slot occurs once.
+* Equal values have equal bodies.
+* Records are walked in the order of their keys' UTF-16 code units. They are written in the order in
+  which JavaScript enumerates the result: keys that are array indices first, by number.
+* Slots, and ids of errors, are numbered in the order of the walk; a slot occurs once. So the mention
+  of a remotable that has its interface need not be the first in the text: ``{"2":"$0","10":"$0.Alleged: X"}``.
 * A body is always well-formed Unicode: lone surrogates are escaped, as JSON.stringify does. A str
   that spells a character beyond U+FFFF as two surrogates is the same text as that character.
 
@@ -39,6 +41,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from json.encoder import encode_basestring as _quote_any
 from typing import Any, Final, NoReturn
 
@@ -64,7 +67,9 @@ _CONSTANTS: Final[dict[str, object]] = {
 _WELL_KNOWN_SYMBOLS: Final = frozenset(
     "@@" + name
     for name in (
+        "asyncDispose",
         "asyncIterator",
+        "dispose",
         "hasInstance",
         "isConcatSpreadable",
         "iterator",
@@ -124,7 +129,7 @@ class Marshal:
             ``(slot, iface)`` for a remotable, with its interface such as ``Alleged: Counter``;
             ``(slot, None)`` for a promise; None if it is neither.
         slot_to_value: called as ``slot_to_value(slot, iface, is_promise)`` once for each slot that
-            the body mentions, in order of first mention. `iface` is None if the body gives none.
+            the body mentions, in the order of the walk. `iface` is None if the body gives none.
         error_id: the id to write into an error, or None.
         limits: bounds on depth, size and slots; also on the text of errors.
 
@@ -258,11 +263,13 @@ class _Encoder:
         parts: list[str] = []
         shape = _find_shape(tuple(record))
         try:
-            for key, prefix in shape:
+            for key, prefix in shape.walk:
                 parts.append(prefix + self.encode(record[key]))
         except _Fault as fault:
-            raise fault.within(record, _step(shape[len(parts)][0])) from None
+            raise fault.within(record, _step(shape.walk[len(parts)][0])) from None
         self._room += 1
+        if shape.order is not None:
+            parts = [parts[position] for position in shape.order]
         return f"{{{self._join(parts)}}}"
 
     def _encode_other(self, value: Any) -> str:
@@ -366,11 +373,24 @@ def _encode_symbol(symbol: Symbol) -> str:
     return _quote("%" + symbol.name)
 
 
-_shapes: dict[tuple[object, ...], tuple[tuple[str, str], ...]] = {}
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What there is to know about records with certain keys.
+
+    Attributes:
+        walk: the keys in the order of the walk, each with its text up to the value.
+        order: positions in `walk` in the order of the text; None if it is the same.
+    """
+
+    walk: tuple[tuple[str, str], ...]
+    order: tuple[int, ...] | None
 
 
-def _find_shape(keys: tuple[object, ...]) -> tuple[tuple[str, str], ...]:
-    """A record's keys in canonical order, each with its text up to the value."""
+_shapes: dict[tuple[object, ...], _Shape] = {}
+
+
+def _find_shape(keys: tuple[object, ...]) -> _Shape:
+    """The shape of records with these keys, in whatever order; remembered, since records repeat."""
     shape = _shapes.get(keys)
     if shape is None:
         shape = _make_shape(keys)
@@ -380,19 +400,25 @@ def _find_shape(keys: tuple[object, ...]) -> tuple[tuple[str, str], ...]:
     return shape
 
 
-def _make_shape(keys: tuple[object, ...]) -> tuple[tuple[str, str], ...]:
-    indices: list[str] = []
-    names: list[str] = []
+def _make_shape(keys: tuple[object, ...]) -> _Shape:
+    names: dict[bytes, str] = {}
     for key in keys:
         if type(key) is not str:
             raise _Fault(f"a record's keys are str, and {key!r:.80} is {_a(type(key).__name__)}")
-        is_index = _ARRAY_INDEX.fullmatch(key) and int(key) <= _ARRAY_INDEX_MAX
-        (indices if is_index else names).append(key)
-    indices.sort(key=int)
-    names.sort(key=_utf16)
-    if len(frozenset(map(_utf16, names))) != len(names):
-        raise _Fault("two of a record's keys are the same text, spelt with and without surrogates")
-    return tuple((key, _encode_text(key) + ":") for key in indices + names)
+        if names.setdefault(_utf16(key), key) is not key:
+            raise _Fault("two of a record's keys are the same text, spelt with and without surrogates")
+    walk = [names[units] for units in sorted(names)]
+    indices = [position for position, key in enumerate(walk) if _is_array_index(key)]
+    order = None
+    if indices:
+        indices.sort(key=lambda position: int(walk[position]))
+        order = (*indices, *(position for position, key in enumerate(walk) if not _is_array_index(key)))
+    return _Shape(tuple((key, _encode_text(key) + ":") for key in walk), order)
+
+
+def _is_array_index(key: str) -> bool:
+    """Whether JavaScript enumerates this key before others, by number."""
+    return _ARRAY_INDEX.fullmatch(key) is not None and int(key) <= _ARRAY_INDEX_MAX
 
 
 def _utf16(text: str) -> bytes:
@@ -480,6 +506,16 @@ class _Decoder:
         return value
 
     def _decode_record(self, encoding: dict[str, Any]) -> dict[str, object]:
+        if encoding and "0" <= next(iter(encoding)) < ":":
+            return self._decode_indexed_record(encoding)
+        return self._decode_properties(encoding)
+
+    def _decode_indexed_record(self, encoding: dict[str, Any]) -> dict[str, object]:
+        """Decode a record whose text may have another order than the walk."""
+        walked = self._decode_properties({key: encoding[key] for key in sorted(encoding, key=_utf16)})
+        return {name: walked[name] for name in (key[1:] if key[:1] == "!" else key for key in encoding)}
+
+    def _decode_properties(self, encoding: dict[str, Any]) -> dict[str, object]:
         record: dict[str, object] = {}
         for key, item in encoding.items():
             name = key
@@ -557,7 +593,7 @@ class _Decoder:
         known = self._values.get(index)
         if known is not None:
             known_marker, known_iface, value = known
-            if marker != known_marker or iface not in (None, known_iface):
+            if marker != known_marker or (iface != known_iface and iface is not None and known_iface is not None):
                 raise _Fault(f"{text!r:.80} is another reference elsewhere in the value")
             return value
         if index >= len(self._slots):
