@@ -68,27 +68,34 @@ def _find_playwright() -> str | None:
     return path if os.access(path, os.X_OK) else None
 
 
-def _install() -> None:
-    if install_package("chromium"):
-        return
+def _install_debian() -> None:
+    install_package("chromium")
+
+
+def _install_playwright() -> None:
     print("downloading Playwright's Chromium ...", flush=True)
     dependencies = ["--with-deps"] if os.geteuid() == 0 else []
     subprocess.run([sys.executable, "-m", "playwright", "install", *dependencies, "chromium"], check=False)
 
 
-def main() -> None:
-    try:
-        path = find_chromium()
-    except NoChromiumError:
-        if os.environ.get("CHROMIUM"):
-            raise
-        _install()
-        path = find_chromium()
-    print(f"Chromium: {path}")
+def provide_chromium() -> str:
+    """The path of a Chromium, installed first if need be.
+
+    Raises:
+        NoChromiumError: none could be had, or $CHROMIUM names no program.
+    """
+    for install in (_install_debian, _install_playwright):
+        try:
+            return find_chromium()
+        except NoChromiumError:
+            if os.environ.get("CHROMIUM"):
+                raise
+            install()
+    return find_chromium()
 
 
 if __name__ == "__main__":
     try:
-        main()
+        print(f"Chromium: {provide_chromium()}")
     except NoChromiumError as error:
         sys.exit(str(error))
