@@ -1,0 +1,144 @@
+"""Cluster files: the JSON Schema, and its checked form.
+
+Owns the format ``{name?, bootstrap, services?, vats: {name: {source, kind?, parameters?}}}``. The schema
+is the one that validates; ``docs/cluster.schema.json`` is written from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from kernel_py.core import jsonschema
+from kernel_py.wire import canonical
+from kernel_py.wire.errors import RequestError
+from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
+
+VAT_KINDS = ("iframe", "worker")
+"""Worker kinds a cluster file may ask for. Hosts without a browser run both in their own way."""
+
+DEFAULT_KIND = "iframe"
+
+_NAME = r"^[A-Za-z_][A-Za-z0-9_\-]*$"
+
+CLUSTER_SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "kernel_py cluster",
+    "description": "A set of vats that are launched, and terminated, together.",
+    "type": "object",
+    "required": ["bootstrap", "vats"],
+    "additionalProperties": False,
+    "properties": {
+        "$schema": {"type": "string"},
+        "name": {
+            "type": "string",
+            "description": "Shown to people. Default: the bootstrap vat's name.",
+            "minLength": 1,
+            "maxLength": DEFAULT_LIMITS.vat_name_chars_max,
+        },
+        "bootstrap": {
+            "type": "string",
+            "description": "The vat whose root receives bootstrap(vats, services) once all vats have started.",
+        },
+        "services": {
+            "type": "array",
+            "description": "Kernel services granted to the bootstrap vat, by name.",
+            "items": {"type": "string"},
+        },
+        "vats": {
+            "type": "object",
+            "description": "The vats, by name.",
+            "minProperties": 1,
+            "maxProperties": DEFAULT_LIMITS.cluster_vats_max,
+            "propertyNames": {"type": "string", "pattern": _NAME, "maxLength": DEFAULT_LIMITS.vat_name_chars_max},
+            "additionalProperties": {
+                "type": "object",
+                "required": ["source"],
+                "additionalProperties": False,
+                "properties": {
+                    "source": {
+                        "type": "string",
+                        "description": "The Python file, beside the cluster file, that defines build_root_object.",
+                        "pattern": r"\.py$",
+                    },
+                    "kind": {
+                        "type": "string",
+                        "description": "The realm: iframe (confined, the default) or worker (large data).",
+                        "enum": list(VAT_KINDS),
+                        "default": DEFAULT_KIND,
+                    },
+                    "parameters": {
+                        "type": "object",
+                        "description": "Passed to build_root_object as a dict.",
+                    },
+                },
+            },
+        },
+    },
+}
+
+_FILES_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "propertyNames": {"type": "string", "pattern": r"^(?!/)(?!.*\.\.)[A-Za-z0-9_\-./]+$", "maxLength": 200},
+    "additionalProperties": {"type": "string"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class VatConfig:
+    name: str
+    source: str
+    kind: str
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterConfig:
+    """A valid cluster file with its sources. `files` is canonical JSON of ``{path: text}``."""
+
+    name: str
+    bootstrap: str
+    services: tuple[str, ...]
+    vats: tuple[VatConfig, ...]
+    files: str
+
+
+def parse_cluster(config: Any, files: Any, services: tuple[str, ...], limits: Limits) -> ClusterConfig:
+    """Check a cluster file and its sources.
+
+    Args:
+        services: names of the services that this kernel has.
+
+    Raises:
+        RequestError: something is wrong with it; the path leads there.
+    """
+    jsonschema.validate(config, CLUSTER_SCHEMA, "config")
+    jsonschema.validate(files, _FILES_SCHEMA, "files")
+    source_chars = sum(map(len, files.values()))
+    if source_chars > limits.source_chars_max:
+        raise RequestError(f"{source_chars:,} characters of source; the limit is {limits.source_chars_max:,}", "files")
+    vats = tuple(
+        VatConfig(name, vat["source"], vat.get("kind", DEFAULT_KIND), vat.get("parameters", {}))
+        for name, vat in config["vats"].items()
+    )
+    for vat in vats:
+        if vat.source not in files:
+            given = ", ".join(sorted(files)) or "none"
+            path = f"{jsonschema.join('config.vats', vat.name)}.source"
+            raise RequestError(f"there is no file {vat.source!r}; given are: {given}", path)
+    if config["bootstrap"] not in config["vats"]:
+        known = ", ".join(config["vats"])
+        raise RequestError(f"there is no vat {config['bootstrap']!r:.100}; the vats are: {known}", "config.bootstrap")
+    for index, service in enumerate(config.get("services", ())):
+        if service not in services:
+            known = ", ".join(services) or "none"
+            raise RequestError(
+                f"unknown service {service!r:.100}; this kernel has: {known}", f"config.services[{index}]"
+            )
+    return ClusterConfig(
+        config.get("name", config["bootstrap"]),
+        config["bootstrap"],
+        tuple(config.get("services", ())),
+        vats,
+        canonical.dump_sorted(files),
+    )

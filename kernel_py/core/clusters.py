@@ -1,0 +1,152 @@
+"""Clusters: vats launched together, their bootstrap, and their end.
+
+Owns the cluster table. A launch is several cranks: every vat starts; when all have, the bootstrap
+vat's root gets ``bootstrap(vats, services)``; when that settles the launch request is answered. If a vat
+does not start, or bootstrap is rejected, the whole cluster is taken back as if it had never been.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from kernel_py.core import kmarshal, schema
+from kernel_py.core.cluster_config import ClusterConfig
+from kernel_py.core.kmarshal import Ref
+from kernel_py.core.promises import Promises
+from kernel_py.core.schema import Cluster, ClusterState, PromiseState, QueuedMessage, Vat, VatState
+from kernel_py.core.shared import Shared
+from kernel_py.core.vats import Vats
+from kernel_py.wire.capdata import CapData
+from kernel_py.wire.errors import KernelBug
+from kernel_py.wire.refs import make_cluster_id
+
+TRANSITIONS: dict[tuple[ClusterState, str], ClusterState] = {
+    (ClusterState.LAUNCHING, "launched"): ClusterState.RUNNING,
+    (ClusterState.LAUNCHING, "terminate"): ClusterState.TERMINATED,
+    (ClusterState.RUNNING, "terminate"): ClusterState.TERMINATED,
+}
+
+Answer = Callable[[str, dict[str, Any] | None, str], None]
+"""``answer(request key, result or None, error)``: finish a launch request."""
+
+
+class Clusters:
+    """The cluster table over one state."""
+
+    def __init__(self, shared: Shared, promises: Promises, vats: Vats, answer: Answer) -> None:
+        self._state = shared.state
+        self._references = shared.references
+        self._log = shared.log
+        self._promises = promises
+        self._vats = vats
+        self._answer = answer
+
+    def get(self, cluster: str) -> Cluster:
+        record = self._state.get(schema.CLUSTERS, cluster)
+        if record is None:
+            raise KernelBug(f"no cluster {cluster}")
+        assert isinstance(record, Cluster)
+        return record
+
+    def launch(self, config: ClusterConfig, request: str) -> str:
+        """Create the vats and queue their start. The answer to `request` follows."""
+        cluster = make_cluster_id(self._state.next_number(schema.NEXT_CLUSTER))
+        bundle = f"b1-{hashlib.sha256(config.files.encode()).hexdigest()}"
+        self._state.add_bundle(bundle, config.files)
+        vats: list[tuple[str, str]] = []
+        for vat in config.vats:
+            parameters = kmarshal.serialize(vat.parameters, f"config.vats.{vat.name}.parameters")
+            record = Vat(vat.name, cluster, vat.kind, VatState.STARTING, 0, bundle, vat.source, "", "")
+            vat_id, root = self._vats.create(record, parameters)
+            self._references.take_hold(root)
+            vats.append((vat.name, vat_id))
+        launching = Cluster(config.name, ClusterState.LAUNCHING, tuple(vats), config.bootstrap, "", request, bundle, "")
+        self._state.set(schema.CLUSTERS, cluster, launching)
+        self._log.cluster(cluster, config.name, ClusterState.LAUNCHING)
+        return cluster
+
+    def vat_started(self, vat: str) -> None:
+        """A vat's first delivery went well; the last one of a cluster sets off the bootstrap."""
+        self._vats.change(vat, "started")
+        cluster_id = self._vats.get(vat).cluster
+        cluster = self.get(cluster_id)
+        if any(self._vats.get(member).state is not VatState.RUNNING for _, member in cluster.vats):
+            return
+        roots = {name: Ref(self._vats.get(member).root) for name, member in cluster.vats}
+        call = kmarshal.serialize_call("bootstrap", [roots, {}])
+        result = self._references.create_promise(None)
+        self._references.take_hold(result)
+        self._state.set(schema.CLUSTERS, cluster_id, cluster._replace(result=result))
+        self._promises.subscribe(cluster_id, result)
+        target = roots[cluster.bootstrap].kref
+        self._promises.send(QueuedMessage(target, call.body, call.slots, result))
+
+    def bootstrap_settled(self, cluster_id: str) -> None:
+        """The answer of ``bootstrap`` is in: the launch is complete, or is taken back."""
+        cluster = self.get(cluster_id)
+        if cluster.state is not ClusterState.LAUNCHING:
+            return
+        promise = self._references.get_promise(cluster.result)
+        value = CapData(promise.body, promise.slots)
+        if promise.state is PromiseState.REJECTED:
+            self.abandon(cluster_id, f"bootstrap was rejected: {kmarshal.render(value)}")
+            return
+        self._change(cluster_id, "launched", "")
+        result = {
+            "cluster": cluster_id,
+            "vats": dict(cluster.vats),
+            "root": self._vats.get(dict(cluster.vats)[cluster.bootstrap]).root,
+            "result": describe_settled(promise.state, value),
+        }
+        self._answer(cluster.request, result, "")
+
+    def vat_lost(self, vat: str, reason: str) -> None:
+        """A vat was terminated. If that happened during the launch, the cluster is taken back."""
+        record = self._vats.get(vat)
+        cluster = self._state.get(schema.CLUSTERS, record.cluster)
+        if cluster is not None and cluster.state is ClusterState.LAUNCHING:
+            self.abandon(record.cluster, f"vat {record.name!r} ({vat}) failed: {reason}")
+
+    def abandon(self, cluster_id: str, reason: str) -> None:
+        """Take back a launch: no trace stays but the error that answers the request."""
+        cluster = self.get(cluster_id)
+        self.terminate(cluster_id, reason)
+        for _, vat in cluster.vats:
+            self._vats.forget(vat)
+        self._state.delete(schema.CLUSTERS, cluster_id)
+
+    def terminate(self, cluster_id: str, reason: str) -> None:
+        """End every vat of a living cluster."""
+        cluster = self.get(cluster_id)
+        self._change(cluster_id, "terminate", reason)
+        for _, vat in cluster.vats:
+            if self._vats.is_alive(vat):
+                self._vats.terminate(vat, reason)
+        for _, vat in cluster.vats:
+            self._references.drop_hold(self._vats.get(vat).root)
+        if cluster.result:
+            self._references.drop_hold(cluster.result)
+        if not self._is_bundle_used(cluster.bundle):
+            self._state.drop_bundle(cluster.bundle)
+        if cluster.request:
+            self._answer(cluster.request, None, f"cluster {cluster.name!r} was not launched: {reason}")
+
+    def _is_bundle_used(self, bundle: str) -> bool:
+        clusters = map(self.get, self._state.rows(schema.CLUSTERS))
+        return any(other.bundle == bundle and other.state is not ClusterState.TERMINATED for other in clusters)
+
+    def _change(self, cluster_id: str, action: str, reason: str) -> None:
+        cluster = self.get(cluster_id)
+        state = TRANSITIONS.get((cluster.state, action))
+        if state is None:
+            raise KernelBug(f"cannot {action} {cluster_id}: it is {cluster.state}")
+        changed = cluster._replace(state=state, request="", reason=reason)
+        self._state.set(schema.CLUSTERS, cluster_id, changed)
+        self._log.cluster(cluster_id, cluster.name, state, reason)
+
+
+def describe_settled(state: PromiseState, data: CapData) -> dict[str, Any]:
+    """A settled promise at the control interface: ``{status, value, body, slots}``."""
+    return {"status": state.value, "value": kmarshal.render(data), "body": data.body, "slots": list(data.slots)}

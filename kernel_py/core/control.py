@@ -1,0 +1,362 @@
+"""The control interface: JSON-RPC 2.0 requests of a panel, a script or a command line.
+
+Owns the request table. A request's ``id`` is its idempotency key: a command is carried out once however often it
+is sent, and its response is kept until the client acknowledges it. Queries change nothing and are not recorded.
+
+| method | params | result |
+|---|---|---|
+| launch | config, files | cluster, vats, root, result: settled; once bootstrap has settled |
+| send | target, method, args | settled |
+| terminateVat | vat, reason? | {} |
+| terminateCluster | cluster, reason? | {} |
+| status | | kernel, clusters, vats |
+| objects | vat?, offset?, limit? | objects, total |
+| promise | promise | settled, or {status: "pending"} |
+
+settled is ``{status: "fulfilled" | "rejected", value, body, slots}``; value is the Python form, for people.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from kernel_py.core import jsonschema, kmarshal, schema
+from kernel_py.core.cluster_config import parse_cluster
+from kernel_py.core.clusters import Clusters, describe_settled
+from kernel_py.core.outputs import Respond
+from kernel_py.core.promises import Promises
+from kernel_py.core.schema import ClusterState, PromiseState, QueuedMessage, Request, VatState
+from kernel_py.core.shared import Shared
+from kernel_py.core.vats import Vats
+from kernel_py.wire import canonical
+from kernel_py.wire.capdata import CapData
+from kernel_py.wire.errors import KernelBug, KernelError, MarshalError, RequestError, cut_middle
+from kernel_py.wire.limits import Limits
+from kernel_py.wire.refs import InvalidRef, Vref, is_promise, is_vat_allocated, parse_kref
+
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+SERVER_ERROR = -32000
+
+COMMANDS = ("launch", "send", "terminateVat", "terminateCluster")
+QUERIES = ("status", "objects", "promise")
+OBJECTS_LIMIT = 500
+
+_TEXT = {"type": "string"}
+_COUNT = {"type": "integer"}
+
+
+def _params(required: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": list(required),
+        "additionalProperties": False,
+        "properties": {**required, **(optional or {})},
+    }
+
+
+PARAMS: dict[str, dict[str, Any]] = {
+    "launch": _params({"config": {}, "files": {}}),
+    "send": _params({"target": _TEXT, "method": _TEXT, "args": _TEXT}),
+    "terminateVat": _params({"vat": _TEXT}, {"reason": _TEXT}),
+    "terminateCluster": _params({"cluster": _TEXT}, {"reason": _TEXT}),
+    "status": _params({}),
+    "objects": _params({}, {"vat": _TEXT, "offset": _COUNT, "limit": _COUNT}),
+    "promise": _params({"promise": _TEXT}),
+}
+
+_KEY = re.compile(r"[A-Za-z0-9_\-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A parsed JSON-RPC request; a notification has an empty key."""
+
+    key: str
+    method: str
+    params: dict[str, Any]
+
+
+def parse_call(text: str, limits: Limits) -> Call:
+    """Parse a client's text.
+
+    Raises:
+        RequestError: it is not a JSON-RPC request with a usable id. ``find_key`` may still know whose it is.
+    """
+    if len(text) > limits.request_chars_max:
+        raise RequestError(f"the request has {len(text):,} characters; the limit is {limits.request_chars_max:,}")
+    try:
+        value = canonical.load(text)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"the request is not JSON: {error}") from None
+    match value:
+        case {"jsonrpc": "2.0", "method": str(method)}:
+            key = value.get("id", "")
+            params = value.get("params", {})
+        case _:
+            raise RequestError('not a JSON-RPC 2.0 request: {"jsonrpc": "2.0", "id", "method", "params"} is wanted')
+    if "id" in value and not (
+        isinstance(key, str) and _KEY.fullmatch(key) and len(key) <= limits.request_key_chars_max
+    ):
+        raise RequestError(
+            f"id must be a string of letters, digits, - and _, at most {limits.request_key_chars_max}: "
+            "it is the request's idempotency key"
+        )
+    if not isinstance(params, dict):
+        raise RequestError("params must be an object")
+    return Call(key, method, params)
+
+
+def dump_result(key: str, result: Any) -> str:
+    return canonical.dump({"jsonrpc": "2.0", "id": key, "result": result})
+
+
+def dump_error(key: str | None, code: int, error: KernelError) -> str:
+    """A JSON-RPC error response; `key` None if the request's id is unknown."""
+    data = {"kind": type(error).__name__, "path": getattr(error, "path", "")}
+    return canonical.dump({"jsonrpc": "2.0", "id": key, "error": {"code": code, "message": str(error), "data": data}})
+
+
+class Control:
+    """Carries out control requests over one state."""
+
+    def __init__(self, shared: Shared, promises: Promises, vats: Vats) -> None:
+        self._state = shared.state
+        self._references = shared.references
+        self._queues = shared.queues
+        self._outbox = shared.log.outbox
+        self._limits = shared.limits
+        self._promises = promises
+        self._vats = vats
+        self.services: tuple[str, ...] = ()
+
+    # --- requests -------------------------------------------------------------------------------
+
+    def find_request(self, key: str) -> Request | None:
+        record = self._state.get(schema.REQUESTS, key)
+        assert record is None or isinstance(record, Request)
+        return record
+
+    def carry_out(self, call: Call, clusters: Clusters) -> None:
+        """Begin a command that was not seen before; its response is put into the outbox now or later.
+
+        Raises:
+            RequestError: the request is wrong; nothing must be kept of it.
+        """
+        jsonschema.validate(call.params, PARAMS[call.method], "params")
+        params = call.params
+        self._record(call)
+        match call.method:
+            case "launch":
+                config = parse_cluster(params["config"], params["files"], self.services, self._limits)
+                try:
+                    clusters.launch(config, call.key)
+                except MarshalError as error:
+                    raise RequestError(str(error)) from None
+            case "send":
+                self._send(call.key, params["target"], params["method"], params["args"])
+            case "terminateVat":
+                reason = params.get("reason", "terminated from outside")
+                vat = self._parse_living_vat(params["vat"])
+                self._vats.terminate(vat, reason)
+                clusters.vat_lost(vat, reason)
+                self.answer(call.key, {}, "")
+            case "terminateCluster":
+                cluster = params["cluster"]
+                record = self._state.get(schema.CLUSTERS, cluster)
+                if record is None:
+                    raise RequestError(f"there is no cluster {cluster!r:.100}", "params.cluster")
+                if record.state is ClusterState.TERMINATED:
+                    raise RequestError(f"{cluster} was terminated already: {record.reason}", "params.cluster")
+                reason = params.get("reason", "terminated from outside")
+                if record.state is ClusterState.LAUNCHING:
+                    clusters.abandon(cluster, reason)
+                else:
+                    clusters.terminate(cluster, reason)
+                self.answer(call.key, {}, "")
+            case _:
+                raise KernelBug(f"no command {call.method}")
+
+    def _record(self, call: Call) -> None:
+        if self._state.count(schema.REQUESTS) >= self._limits.request_results_max:
+            self._forget_oldest()
+        sequence = self._state.next_number(schema.NEXT_SEQUENCE)
+        self._state.set(schema.REQUESTS, call.key, Request(sequence, call.method, "", ""))
+
+    def _forget_oldest(self) -> None:
+        rows = [(self._state.get(schema.REQUESTS, key), key) for key in self._state.rows(schema.REQUESTS)]
+        answered = sorted((record.sequence, key) for record, key in rows if record.response)
+        if not answered:
+            raise RequestError(f"{len(rows):,} requests wait for an answer; that is the limit. Try again later")
+        self._state.delete(schema.REQUESTS, answered[0][1])
+
+    def answer(self, key: str, result: dict[str, Any] | None, error: str) -> None:
+        """Finish a command. It may be gone, if its client acknowledged it unanswered."""
+        record = self.find_request(key)
+        if record is None:
+            return
+        if result is None:
+            text = dump_error(key, SERVER_ERROR, RequestError(cut_middle(error, self._limits.error_chars_max)))
+        else:
+            text = dump_result(key, result)
+        self._state.set(schema.REQUESTS, key, record._replace(promise="", response=text))
+        self._outbox.responses.append(Respond(key, text))
+
+    def promise_settled(self, key: str, kpid: str) -> None:
+        """The promise that a send waits for is settled."""
+        promise = self._references.get_promise(kpid)
+        self.answer(key, describe_settled(promise.state, CapData(promise.body, promise.slots)), "")
+        self._references.drop_hold(kpid)
+
+    def acknowledge(self, key: str) -> None:
+        """The client has the answer and will not ask again."""
+        record = self.find_request(key)
+        if record is not None and record.response:
+            self._state.delete(schema.REQUESTS, key)
+
+    def _send(self, key: str, target_text: str, method: str, args_text: str) -> None:
+        target = self._parse_target(target_text)
+        if not method or len(method) > self._limits.method_chars_max:
+            raise RequestError(f"a method name has 1 to {self._limits.method_chars_max} characters", "params.method")
+        args, kwargs = kmarshal.parse_arguments(args_text)
+        try:
+            call = kmarshal.serialize_call(method, args, kwargs)
+        except MarshalError as error:
+            raise RequestError(str(error), "args") from None
+        for slot in call.slots:
+            if self._state.get(schema.PROMISES if slot[1] == "p" else schema.OBJECTS, slot) is None:
+                raise RequestError(f"there is no {slot}", "args")
+        result = self._references.create_promise(None)
+        self._references.take_hold(result)
+        record = self.find_request(key)
+        assert record is not None
+        self._state.set(schema.REQUESTS, key, record._replace(promise=result))
+        self._promises.subscribe(schema.request_waiter(key), result)
+        self._promises.send(QueuedMessage(target, call.body, call.slots, result))
+
+    def _parse_target(self, text: str) -> str:
+        try:
+            target = parse_kref(text)
+        except InvalidRef as error:
+            raise RequestError(str(error), "params.target") from None
+        if target[1] == "p":
+            if self._state.get(schema.PROMISES, target) is None:
+                raise RequestError(
+                    f"there is no promise {target}; it may have settled and been collected", "params.target"
+                )
+            return target
+        record = self._state.get(schema.OBJECTS, target)
+        if record is None:
+            raise RequestError(f"there is no object {target}; ask `objects` for those there are", "params.target")
+        if record.owner is None:
+            raise RequestError(f"{target} ({record.iface}) belonged to a vat that was terminated", "params.target")
+        return target
+
+    def _parse_living_vat(self, text: str) -> str:
+        record = self._vats.find(text)
+        if record is None:
+            raise RequestError(f"there is no vat {text!r:.100}; ask `status` for those there are", "params.vat")
+        if record.state is VatState.TERMINATED:
+            raise RequestError(f"{text} ({record.name}) was terminated already: {record.reason}", "params.vat")
+        return text
+
+    # --- queries --------------------------------------------------------------------------------
+
+    def query(self, call: Call, host: dict[str, Any]) -> dict[str, Any]:
+        """Answer a query. `host` is the host's part of the status: ``{kernel: {...}, vats: {vat: {...}}}``.
+
+        Raises:
+            RequestError: the request is wrong.
+        """
+        jsonschema.validate(call.params, PARAMS[call.method], "params")
+        match call.method:
+            case "status":
+                return self._status(host)
+            case "objects":
+                return self._objects(call.params)
+            case _:
+                return self._promise(call.params["promise"])
+
+    def _status(self, host: dict[str, Any]) -> dict[str, Any]:
+        counts = {
+            "cranks": self._state.get(schema.KERNEL, schema.CRANKS) or 0,
+            "objects": self._state.count(schema.OBJECTS),
+            "promises": self._state.count(schema.PROMISES),
+            "inflight": self._state.count(schema.INFLIGHT),
+        }
+        clusters = [self._describe_cluster(cluster) for cluster in _by_number(self._state.rows(schema.CLUSTERS))]
+        vats = [
+            self._describe_vat(vat) | host.get("vats", {}).get(vat, {})
+            for vat in _by_number(self._state.rows(schema.VATS))
+        ]
+        return {"kernel": counts | host.get("kernel", {}), "clusters": clusters, "vats": vats}
+
+    def _describe_cluster(self, cluster_id: str) -> dict[str, Any]:
+        cluster = self._state.get(schema.CLUSTERS, cluster_id)
+        return {
+            "cluster": cluster_id,
+            "name": cluster.name,
+            "state": cluster.state.value,
+            "vats": dict(cluster.vats),
+            "bootstrap": cluster.bootstrap,
+            "reason": cluster.reason,
+        }
+
+    def _describe_vat(self, vat: str) -> dict[str, Any]:
+        record = self._vats.get(vat)
+        counters = self._state.get(schema.COUNTERS, vat)
+        return {
+            "vat": vat,
+            "name": record.name,
+            "cluster": record.cluster,
+            "kind": record.kind,
+            "state": record.state.value,
+            "incarnation": record.incarnation,
+            "root": record.root,
+            "reason": record.reason,
+            "deliveries": 0 if counters is None else counters.delivered,
+            "queued": self._queues.count(vat),
+            "inflight": self._state.get(schema.INFLIGHT, vat) is not None,
+        }
+
+    def _objects(self, params: dict[str, Any]) -> dict[str, Any]:
+        offset, limit = params.get("offset", 0), params.get("limit", OBJECTS_LIMIT)
+        if "vat" in params:
+            vat = self._parse_living_vat(params["vat"])
+            krefs = [
+                kref
+                for kref, entry in self._vats.iter_entries(vat)
+                if kref[1] == "o" and is_vat_allocated(Vref(entry.vref))
+            ]
+        else:
+            krefs = self._state.rows(schema.OBJECTS)
+        krefs = _by_number(krefs)
+        shown = krefs[max(0, offset) : max(0, offset) + min(max(0, limit), OBJECTS_LIMIT)]
+        return {"objects": list(map(self._describe_object, shown)), "total": len(krefs)}
+
+    def _describe_object(self, kref: str) -> dict[str, Any]:
+        owner, reachable, recognizable, iface = self._references.get_object(kref)
+        return {"kref": kref, "vat": owner, "iface": iface, "reachable": reachable, "recognizable": recognizable}
+
+    def _promise(self, text: str) -> dict[str, Any]:
+        try:
+            kpid = parse_kref(text)
+        except InvalidRef as error:
+            raise RequestError(str(error), "params.promise") from None
+        promise = self._state.get(schema.PROMISES, kpid) if is_promise(kpid) else None
+        if promise is None:
+            raise RequestError(
+                f"there is no promise {text!r:.100}; it may have settled and been collected", "params.promise"
+            )
+        if promise.state is PromiseState.UNRESOLVED:
+            return {"status": "pending", "decider": promise.decider}
+        return describe_settled(promise.state, CapData(promise.body, promise.slots))
+
+
+def _by_number(ids: list[str]) -> list[str]:
+    """Sort ids such as v2, v10 by their number."""
+    return sorted(ids, key=lambda text: int(text.lstrip("vckop")))

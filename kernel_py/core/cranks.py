@@ -1,0 +1,261 @@
+"""Cranks: a queue item becomes a delivery, a reply becomes changes of the kernel's state.
+
+Each half is one transaction. `begin_next` translates an item to the vat's references and moves it to
+``inflight``; `complete` validates the whole batch, then applies it. A batch with one illegal syscall
+is illegal as a whole: `complete` raises and the caller drops the transaction.
+
+A vat's c-list changes only here, between its own deliveries, so parallel cranks cannot interfere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from kernel_py.core import schema
+from kernel_py.core.outputs import Deliver
+from kernel_py.core.promises import Promises
+from kernel_py.core.schema import Inflight, ItemKind, PromiseState, QueuedMessage, VatCounters
+from kernel_py.core.shared import Shared
+from kernel_py.wire import canonical, protocol
+from kernel_py.wire.capdata import CapData
+from kernel_py.wire.errors import DeliveryFault, IllegalSyscall, KernelBug
+from kernel_py.wire.limits import Limits
+from kernel_py.wire.refs import Kref, Vref, is_promise, is_vat_allocated
+from kernel_py.wire.syscalls import (
+    Exit,
+    RefSyscall,
+    Resolution,
+    Resolve,
+    Send,
+    Subscribe,
+    Syscall,
+    check_size,
+    parse_syscall,
+)
+
+_SINGLE_PROMISE = re.compile(r'#"&0"')
+_IFACE = re.compile(r'"\$(\d{1,6})\.Alleged: ([^"\\]{1,100})"')
+
+
+class Cranks:
+    """Dispatch and completion over one state."""
+
+    def __init__(self, shared: Shared, promises: Promises) -> None:
+        self._state = shared.state
+        self._references = shared.references
+        self._queues = shared.queues
+        self._log = shared.log
+        self._limits = shared.limits
+        self._promises = promises
+
+    # --- dispatch -------------------------------------------------------------------------------
+
+    def begin_next(self, vat: str, now_ms: int) -> None:
+        """Turn the head of an idle vat's queue into a delivery, or into nothing if it has become moot."""
+        item = self._queues.take_head(vat)
+        number = self._state.get(schema.COUNTERS, vat).delivered + 1
+        imports: list[str] = []
+        result: str | None = None
+        delivery: list[Any] | None
+        match item.kind:
+            case ItemKind.MESSAGE:
+                delivery = self._translate_message(vat, number, item.payload, imports)
+                result = item.payload.result
+                self._queues.release(item.kind, item.payload)
+            case ItemKind.NOTIFY:
+                kpids = self._take_notifies(vat, item.payload)
+                delivery = self._translate_notify(vat, number, kpids, imports)
+                for kpid in kpids:
+                    self._queues.release(ItemKind.NOTIFY, kpid)
+            case ItemKind.START:
+                body, slots = item.payload
+                delivery = ["startVat", self._data_to_vat(vat, CapData(body, slots), imports)]
+                self._queues.release(item.kind, item.payload)
+        if delivery is None:
+            self._queues.offer(vat)
+            return
+        text = canonical.dump(delivery)
+        inflight = Inflight(number, now_ms, text, 1, item.kind, result, tuple(imports))
+        self._state.set(schema.INFLIGHT, vat, inflight)
+        self._log.outbox.deliveries.append(Deliver(vat, number, protocol.dump_deliver(number, now_ms, text)))
+
+    def _data_to_vat(self, vat: str, data: CapData, imports: list[str]) -> dict[str, Any]:
+        slots = [self._references.kref_to_vref(vat, kref, imports) for kref in data.slots]
+        return {"body": data.body, "slots": slots}
+
+    def _translate_message(self, vat: str, number: int, message: QueuedMessage, imports: list[str]) -> list[Any]:
+        call = CapData(message.body, message.slots)
+        self._log.message("Got", (vat, number), message.target, call, message.result)
+        target = self._references.kref_to_vref(vat, message.target, imports)
+        methargs = self._data_to_vat(vat, call, imports)
+        result = None
+        if message.result is not None:
+            self._promises.set_decider(message.result, vat)
+            result = self._references.kref_to_vref(vat, message.result, imports)
+        return ["message", target, {"methargs": methargs, "result": result}]
+
+    def _take_notifies(self, vat: str, first: str) -> list[str]:
+        """The notifies that stand at the head of the queue: one delivery carries them all."""
+        kpids = [first]
+        while len(kpids) < self._limits.notify_batch_max:
+            item = self._queues.find_head(vat)
+            if item is None or item.kind is not ItemKind.NOTIFY:
+                break
+            kpids.append(self._queues.take_head(vat).payload)
+        return kpids
+
+    def _translate_notify(self, vat: str, number: int, kpids: list[str], imports: list[str]) -> list[Any] | None:
+        """Settlements reachable from `kpids`, depth first; they leave the c-list. None if the vat knows none."""
+        batch: dict[str, None] = {}
+        stack = [kpid for kpid in reversed(kpids) if self._references.find_entry(vat, kpid) is not None]
+        while stack:
+            kpid = stack.pop()
+            promise = self._references.get_promise(kpid)
+            if kpid in batch or promise.state is PromiseState.UNRESOLVED:
+                continue
+            batch[kpid] = None
+            stack.extend(kref for kref in reversed(promise.slots) if kref[1] == "p")
+        if not batch:
+            return None
+        self._log.notified((vat, number), list(batch))
+        resolutions: list[Any] = []
+        for kpid in batch:
+            promise = self._references.get_promise(kpid)
+            vpid = self._references.kref_to_vref(vat, kpid, imports)
+            data = self._data_to_vat(vat, CapData(promise.body, promise.slots), imports)
+            resolutions.append([vpid, promise.state is PromiseState.REJECTED, data])
+        for kpid in batch:
+            self._references.delete_entry(vat, kpid)
+        imports[:] = [kref for kref in imports if kref not in batch]
+        return ["notify", resolutions]
+
+    # --- completion -----------------------------------------------------------------------------
+
+    def complete(self, vat: str, done: protocol.Done) -> tuple[ItemKind, Exit | None]:
+        """Apply a vat's reply. Returns what kind of delivery it answers, and the exit it asked for.
+
+        Raises:
+            VatFault: the reply is illegal, or says that the delivery failed. The transaction must be dropped.
+        """
+        inflight = self._state.get(schema.INFLIGHT, vat)
+        if inflight is None or inflight.number != done.number:
+            raise IllegalSyscall(f"a reply to delivery {done.number}, which was not sent")
+        self._log.console((vat, done.number), done.usage.console)
+        if done.error is not None:
+            raise DeliveryFault(done.error)
+        leave = self._apply_batch((vat, done.number), parse_batch(done.syscalls, self._limits))
+        entry = protocol.dump_transcript_entry(
+            done.number, inflight.time_ms, inflight.text, canonical.dump(done.syscalls), None
+        )
+        self._state.append_transcript(vat, done.number, entry)
+        _, next_object, next_promise, head, tail = self._state.get(schema.COUNTERS, vat)
+        counters = VatCounters(done.number, next_object, next_promise, head, tail)
+        self._state.set(schema.COUNTERS, vat, counters)
+        self._state.delete(schema.INFLIGHT, vat)
+        self._state.next_number(schema.CRANKS)
+        self._queues.offer(vat)
+        return inflight.kind, leave
+
+    def _apply_batch(self, where: tuple[str, int], syscalls: Sequence[Syscall]) -> Exit | None:
+        leave: Exit | None = None
+        for syscall in syscalls:
+            match syscall:
+                case Send():
+                    self._apply_send(where, syscall)
+                case Subscribe(promise=promise):
+                    vat = where[0]
+                    self._promises.subscribe(vat, self._references.vref_to_kref(vat, promise))
+                case Resolve(resolutions=resolutions):
+                    self._apply_resolve(where, resolutions)
+                case Exit():
+                    if leave is None:
+                        leave = syscall
+                case RefSyscall(op=op):
+                    raise IllegalSyscall(f"{op} is not supported yet")
+        return leave
+
+    def _data_to_kernel(self, vat: str, data: CapData) -> CapData:
+        ifaces = _find_ifaces(data)
+        slots = tuple(
+            self._references.vref_to_kref(vat, Vref(slot), ifaces.get(index, ""))
+            for index, slot in enumerate(data.slots)
+        )
+        return CapData(data.body, slots)
+
+    def _apply_send(self, where: tuple[str, int], syscall: Send) -> None:
+        vat = where[0]
+        target = self._references.vref_to_kref(vat, syscall.target)
+        data = self._data_to_kernel(vat, syscall.message.methargs)
+        result: str | None = None
+        if syscall.message.result is not None:
+            vpid = Vref(syscall.message.result)
+            if not is_vat_allocated(vpid) or self._references.find_kref(vat, vpid) is not None:
+                raise IllegalSyscall(f"a send's result must be a new promise of the vat, not {vpid}")
+            result = self._references.vref_to_kref(vat, vpid)
+            self._promises.set_decider(result, None)
+        self._log.message("Sent", where, target, data, result)
+        self._promises.send(QueuedMessage(target, data.body, data.slots, result))
+
+    def _apply_resolve(self, where: tuple[str, int], resolutions: Sequence[Resolution]) -> None:
+        vat = where[0]
+        kpids: dict[Kref, None] = {}
+        for resolution in resolutions:
+            kpid = self._references.vref_to_kref(vat, Vref(resolution.promise))
+            promise = self._references.get_promise(kpid)
+            if promise.decider != vat or promise.state is not PromiseState.UNRESOLVED or kpid in kpids:
+                raise IllegalSyscall(f"the vat may not resolve {resolution.promise}: it does not decide it")
+            if not resolution.is_reject and _is_single_promise(resolution.data):
+                raise IllegalSyscall(f"cannot resolve {resolution.promise} to a promise")
+            kpids[kpid] = None
+        datas = [self._data_to_kernel(vat, resolution.data) for resolution in resolutions]
+        for kpid, resolution, data in zip(kpids, resolutions, datas, strict=True):
+            self._log.settled(where, kpid, data, is_reject=resolution.is_reject)
+            self._promises.settle(kpid, data, is_reject=resolution.is_reject)
+        for kpid in kpids:
+            self._references.delete_entry(vat, kpid)
+
+    # --- undoing a dispatch ---------------------------------------------------------------------
+
+    def rewind(self, vat: str) -> Inflight:
+        """Forget the dispatch in flight: the vat was put back to before it, so it never saw the imports."""
+        inflight = self._state.get(schema.INFLIGHT, vat)
+        if inflight is None:
+            raise KernelBug(f"{vat} has nothing in flight to rewind")
+        assert isinstance(inflight, Inflight)
+        if inflight.result is not None:
+            self._promises.set_decider(inflight.result, None)
+        for kref in inflight.imports:
+            self._references.delete_entry(vat, kref)
+        self._state.delete(schema.INFLIGHT, vat)
+        self._queues.offer(vat)
+        return inflight
+
+
+def parse_batch(values: list[Any], limits: Limits) -> list[Syscall]:
+    """Parse and size-check every syscall of a batch.
+
+    Raises:
+        IllegalSyscall: one of them is malformed; the message says which.
+    """
+    syscalls: list[Syscall] = []
+    for index, value in enumerate(values):
+        try:
+            syscall = parse_syscall(value)
+        except IllegalSyscall as error:
+            raise IllegalSyscall(f"syscall {index}: {error}") from error
+        excess = check_size(syscall, limits)
+        if excess is not None:
+            raise IllegalSyscall(f"syscall {index}: {excess}")
+        syscalls.append(syscall)
+    return syscalls
+
+
+def _is_single_promise(data: CapData) -> bool:
+    return len(data.slots) == 1 and is_promise(Vref(data.slots[0])) and _SINGLE_PROMISE.fullmatch(data.body) is not None
+
+
+def _find_ifaces(data: CapData) -> dict[int, str]:
+    """Interface names by slot index, as the body's text shows them; only ever displayed."""
+    return {int(index): name for index, name in _IFACE.findall(data.body)} if data.slots else {}

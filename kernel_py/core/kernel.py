@@ -1,0 +1,294 @@
+"""The kernel: a machine that takes replies, requests and the time, and gives deliveries and responses.
+
+Sans-IO. The host calls one of the inputs (`request`, `complete`, `fault`, `worker_died`, ...), then
+`dispatch`, then `take_outbox`, and carries out what it finds there; it makes the outbox's delta
+durable before it sends the outbox's responses and events. Deliveries may be sent at once.
+
+Every input is one transaction or several; between them the state is consistent, so a host may be
+killed between any two calls, or within one. A new `Kernel` over the stored state goes on from
+there: `redeliver` gives again what was in flight.
+
+Invariants:
+    * At most one delivery in flight per vat; order per (sender, target) is that of the sends.
+    * Nothing that a vat or a client says makes an input raise, except RequestError, which is the answer.
+    * An exception from an input is a bug of ours (KernelBug): its transaction is undone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from kernel_py.core import kmarshal, schema
+from kernel_py.core.clusters import Clusters
+from kernel_py.core.control import (
+    COMMANDS,
+    INVALID_PARAMS,
+    METHOD_NOT_FOUND,
+    QUERIES,
+    Call,
+    Control,
+    dump_error,
+    dump_result,
+)
+from kernel_py.core.cranks import Cranks
+from kernel_py.core.events import Log
+from kernel_py.core.outputs import Deliver, Outbox, Respond
+from kernel_py.core.promises import Promises
+from kernel_py.core.queues import Queues
+from kernel_py.core.references import References
+from kernel_py.core.schema import ItemKind, PromiseState
+from kernel_py.core.shared import Shared
+from kernel_py.core.state import KernelState
+from kernel_py.core.vats import Vats
+from kernel_py.wire import protocol
+from kernel_py.wire.errors import HostFault, KernelBug, RequestError, StoreError, VatFault, cut_middle
+from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
+
+_T = TypeVar("_T")
+
+
+class Kernel:
+    """One kernel over one state."""
+
+    def __init__(
+        self, texts: Mapping[str, str], *, seed: str, limits: Limits = DEFAULT_LIMITS, is_serial: bool = False
+    ) -> None:
+        """Start from a backend's map; an empty one makes a new kernel.
+
+        Args:
+            texts: what `Backend.load` returned.
+            seed: random text; kept if the kernel is new, ignored otherwise.
+            is_serial: one delivery in flight at a time over all vats, for reproducible runs.
+
+        Raises:
+            StoreError: the map was written by another version, or is corrupt.
+        """
+        _check_version(texts)
+        self._limits = limits
+        self._is_serial = is_serial
+        self._outbox = Outbox()
+        self._state = state = KernelState.load(texts)
+        self._log = Log(self._outbox)
+        self._references = References(state)
+        self._queues = Queues(state, self._references)
+        shared = Shared(state, self._references, self._queues, self._log, limits)
+        self._promises = Promises(shared, self._waiter)
+        self._vats = Vats(shared, self._promises)
+        self._cranks = Cranks(shared, self._promises)
+        self._control = Control(shared, self._promises, self._vats)
+        self._clusters = Clusters(shared, self._promises, self._vats, self._control.answer)
+        if not texts:
+            self._transact(lambda: self._initialize(seed))
+
+    def _initialize(self, seed: str) -> None:
+        self._state.set(schema.KERNEL, schema.VERSION, schema.SCHEMA_VERSION)
+        self._state.set(schema.KERNEL, schema.SEED, seed)
+
+    # --- transactions ---------------------------------------------------------------------------
+
+    def _transact(self, action: Callable[[], _T]) -> _T:
+        """Run `action`, collect what it freed, and keep everything; or nothing, if it raises."""
+        marks = self._outbox.marks()
+        self._state.begin()
+        try:
+            result = action()
+            self._collect()
+        except BaseException:
+            self._state.abort()
+            self._outbox.rewind(marks)
+            self._references.take_freed()
+            raise
+        self._state.commit()
+        return result
+
+    def _collect(self) -> None:
+        """Delete promises and orphans that nothing mentions any more."""
+        while freed := self._references.take_freed():
+            for kref in freed:
+                if kref[1] == "p":
+                    promise = self._state.get(schema.PROMISES, kref)
+                    if promise is not None and promise.refs == 0:
+                        self._references.delete_promise(kref)
+                        for slot in promise.slots:
+                            self._references.drop_hold(slot)
+                else:
+                    record = self._state.get(schema.OBJECTS, kref)
+                    if record is not None and record.owner is None and record.recognizable == 0:
+                        self._references.delete_object(kref)
+
+    def _waiter(self, subscriber: str, kpid: str) -> None:
+        key = schema.find_request_key(subscriber)
+        if key is None:
+            self._clusters.bootstrap_settled(subscriber)
+        else:
+            self._control.promise_settled(key, kpid)
+
+    # --- inputs ---------------------------------------------------------------------------------
+
+    def request(self, call: Call, host: dict[str, Any]) -> None:
+        """Carry out a client's request; the response appears in the outbox, at once or later.
+
+        A command whose key was seen before is not carried out again: its response is given again, if there is one.
+
+        Args:
+            host: the host's part of the status: ``{"kernel": {...}, "vats": {vat: {...}}}``.
+        """
+        try:
+            if call.method in QUERIES:
+                self._outbox.responses.append(Respond(call.key, dump_result(call.key, self._control.query(call, host))))
+            elif call.method in COMMANDS:
+                known = self._control.find_request(call.key)
+                if known is None:
+                    self._transact(lambda: self._control.carry_out(call, self._clusters))
+                elif known.response:
+                    self._outbox.responses.append(Respond(call.key, known.response))
+            else:
+                methods = ", ".join((*COMMANDS, *QUERIES))
+                error = RequestError(f"unknown request {call.method!r:.100}; known are: {methods}")
+                self._outbox.responses.append(Respond(call.key, dump_error(call.key, METHOD_NOT_FOUND, error)))
+        except RequestError as error:
+            self._outbox.responses.append(Respond(call.key, dump_error(call.key, INVALID_PARAMS, error)))
+
+    def acknowledge(self, key: str) -> None:
+        """A client has the response to `key`; forget it."""
+        self._transact(lambda: self._control.acknowledge(key))
+
+    def complete(self, vat: str, done: protocol.Done) -> None:
+        """A vat replied. An illegal reply terminates it; a reply of a vat that is no more is ignored."""
+        if not self._vats.is_alive(vat):
+            return
+        try:
+            self._transact(lambda: self._complete(vat, done))
+        except VatFault as fault:
+            self.fault(vat, fault)
+
+    def _complete(self, vat: str, done: protocol.Done) -> None:
+        kind, leave = self._cranks.complete(vat, done)
+        if leave is not None:
+            reason = kmarshal.render(leave.info)
+            if leave.is_failure:
+                raise VatFault(f"the vat gave up: {reason}")
+            self._end_vat(vat, f"the vat is done: {reason}")
+        elif kind is ItemKind.START:
+            self._clusters.vat_started(vat)
+
+    def fault(self, vat: str, fault: VatFault) -> None:
+        """A vat broke the rules: end it. Ignored if it is no more."""
+        if self._vats.is_alive(vat):
+            reason = cut_middle(str(fault), self._limits.error_chars_max)
+            self._log.fault(vat, type(fault).__name__, reason)
+            self._transact(lambda: self._end_vat(vat, reason))
+
+    def _end_vat(self, vat: str, reason: str) -> None:
+        self._vats.terminate(vat, reason)
+        self._clusters.vat_lost(vat, reason)
+
+    def worker_died(self, vat: str, fault: HostFault) -> None:
+        """The worker died under a delivery: try again, and after the last attempt reject the message.
+
+        The vat is not to blame. The host has restored it, or will, to before the delivery. A delivery
+        that cannot be rejected (a start, a notify) ends the vat after the last attempt.
+        """
+        inflight = self._state.get(schema.INFLIGHT, vat)
+        if inflight is None:
+            return
+        self._log.fault(vat, type(fault).__name__, str(fault))
+        if inflight.attempts < self._limits.delivery_attempts_max:
+            self._transact(lambda: self._retry(vat))
+        elif inflight.kind is ItemKind.MESSAGE:
+            self._transact(lambda: self._reject_inflight(vat, fault))
+        else:
+            reason = f"{inflight.kind} failed {inflight.attempts} times: {fault}"
+            self._transact(lambda: self._end_vat(vat, cut_middle(reason, self._limits.error_chars_max)))
+
+    def _retry(self, vat: str) -> None:
+        inflight = self._state.get(schema.INFLIGHT, vat)
+        self._state.set(schema.INFLIGHT, vat, inflight._replace(attempts=inflight.attempts + 1))
+        self._outbox.deliveries.append(_deliver(vat, inflight))
+
+    def _reject_inflight(self, vat: str, fault: HostFault) -> None:
+        inflight = self._cranks.rewind(vat)
+        if inflight.result is not None:
+            error = f"the worker of {vat} died {inflight.attempts} times under this message: {fault}"
+            self._promises.settle(inflight.result, kmarshal.serialize_error(error), is_reject=True)
+
+    def redeliver(self) -> None:
+        """After a start from a stored state: give again every delivery whose outcome is unknown."""
+        for vat in self._state.rows(schema.INFLIGHT):
+            self._outbox.deliveries.append(_deliver(vat, self._state.get(schema.INFLIGHT, vat)))
+
+    def dispatch(self, now_ms: int) -> None:
+        """Turn queue items into deliveries, for every idle vat that has one."""
+        self._log.time_ms = now_ms
+        while not (self._is_serial and self._state.count(schema.INFLIGHT)):
+            vat = self._queues.find_next()
+            if vat is None:
+                return
+            self._transact(lambda vat=vat: self._cranks.begin_next(vat, now_ms))  # type: ignore[misc]
+
+    # --- outputs --------------------------------------------------------------------------------
+
+    def take_outbox(self) -> Outbox:
+        """What is to be done since the last call; the caller owns it."""
+        taken, fresh = self._outbox, Outbox()
+        taken_copy = Outbox(taken.deliveries, taken.stops, taken.responses, taken.events, self._state.take_delta())
+        taken.deliveries, taken.stops = fresh.deliveries, fresh.stops
+        taken.responses, taken.events = fresh.responses, fresh.events
+        return taken_copy
+
+    def observe(self, *, is_observed: bool) -> None:
+        """Make log events, or stop making them."""
+        self._log.is_observed = is_observed
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a delivery is in flight or could be dispatched."""
+        return self._state.count(schema.INFLIGHT) > 0 or self._queues.find_next() is not None
+
+    # --- what hosts ask -------------------------------------------------------------------------
+
+    def get_spec(self, vat: str, files: dict[str, str]) -> protocol.VatSpec:
+        """What a fresh realm needs to become the vat; `files` come from its bundle."""
+        record = self._vats.get(vat)
+        seed = self._state.get(schema.KERNEL, schema.SEED)
+        return protocol.VatSpec(vat, record.incarnation, record.name, seed, record.main, files)
+
+    def get_vat(self, vat: str) -> schema.Vat:
+        return self._vats.get(vat)
+
+    def get_delivered(self, vat: str) -> int:
+        """Number of the vat's last completed delivery."""
+        counters = self._state.get(schema.COUNTERS, vat)
+        if counters is None:
+            raise KernelBug(f"{vat} has no deliveries: it was terminated")
+        return int(counters.delivered)
+
+    def living_vats(self) -> list[str]:
+        return [vat for vat in self._state.rows(schema.VATS) if self._vats.is_alive(vat)]
+
+    def find_inflight(self, vat: str) -> schema.Inflight | None:
+        record = self._state.get(schema.INFLIGHT, vat)
+        assert record is None or isinstance(record, schema.Inflight)
+        return record
+
+    def find_promise_state(self, kpid: str) -> PromiseState | None:
+        promise = self._state.get(schema.PROMISES, kpid)
+        return None if promise is None else promise.state
+
+
+def _deliver(vat: str, inflight: schema.Inflight) -> Deliver:
+    return Deliver(vat, inflight.number, protocol.dump_deliver(inflight.number, inflight.time_ms, inflight.text))
+
+
+def _check_version(texts: Mapping[str, str]) -> None:
+    if not texts:
+        return
+    text = texts.get(schema.store_key(schema.KERNEL, schema.VERSION))
+    if text is None:
+        raise StoreError("the store has no schema version: it is not a kernel's, or is corrupt")
+    if text != str(schema.SCHEMA_VERSION):
+        raise StoreError(
+            f"the store has schema version {text:.20}, this kernel reads {schema.SCHEMA_VERSION}: "
+            "use the kernel that wrote it; nothing was changed"
+        )

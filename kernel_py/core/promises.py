@@ -1,0 +1,154 @@
+"""Promises and the routing of messages: where a message goes, and what a settlement sets free.
+
+Owns promise life cycles and promise queues. The life cycle is `TRANSITIONS`; what is not in it is a
+kernel bug.
+
+A settlement, in order (the reference, 2.4): a notify for each subscriber, the references of the
+data, the promise's queued messages routed again, the data. So notifies precede released messages.
+
+Everything is a loop over a work list: chains of rejected pipelined messages may be long.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from typing import Protocol
+
+from kernel_py.core import kmarshal, schema
+from kernel_py.core.queues import message_mentions
+from kernel_py.core.schema import ItemKind, KernelPromise, PromiseState, QueuedMessage
+from kernel_py.core.shared import Shared
+from kernel_py.wire.capdata import CapData
+from kernel_py.wire.errors import KernelBug
+
+TRANSITIONS: dict[tuple[PromiseState, str], PromiseState] = {
+    (PromiseState.UNRESOLVED, "fulfill"): PromiseState.FULFILLED,
+    (PromiseState.UNRESOLVED, "reject"): PromiseState.REJECTED,
+}
+
+VAT_TERMINATED = kmarshal.serialize_error("vat terminated")
+"""What promises decided by a dead vat, and messages to its objects, are rejected with (SwingSet's text)."""
+
+_SINGLE_OBJECT = re.compile(r'#"\$0(?:\.[^"\\]*)?"')
+
+
+class Waiter(Protocol):
+    def __call__(self, subscriber: str, kpid: str) -> None:
+        """A promise that `subscriber`, a control request or a cluster, waits for is settled."""
+
+
+class Promises:
+    """Promise life cycles and message routing over one state."""
+
+    def __init__(self, shared: Shared, waiter: Waiter) -> None:
+        self._state = shared.state
+        self._references = shared.references
+        self._queues = shared.queues
+        self._waiter = waiter
+        self._released: deque[QueuedMessage] = deque()
+        self._waiting: deque[tuple[str, str]] = deque()
+        self._is_draining = False
+
+    def set_decider(self, kpid: str, decider: str | None) -> None:
+        self._set(kpid, self._references.get_promise(kpid)._replace(decider=decider))
+
+    def subscribe(self, subscriber: str, kpid: str) -> None:
+        """Notify `subscriber` when the promise settles, or now if it has."""
+        promise = self._references.get_promise(kpid)
+        if promise.state is not PromiseState.UNRESOLVED:
+            self._notify(subscriber, kpid)
+            self._drain()
+        elif subscriber not in promise.subscribers:
+            subscribers = tuple(sorted((*promise.subscribers, subscriber)))
+            self._set(kpid, promise._replace(subscribers=subscribers))
+
+    def settle(self, kpid: str, data: CapData, *, is_reject: bool) -> None:
+        """Settle an unresolved promise with data whose slots are krefs."""
+        promise = self._references.get_promise(kpid)
+        action = "reject" if is_reject else "fulfill"
+        state = TRANSITIONS.get((promise.state, action))
+        if state is None:
+            raise KernelBug(f"cannot {action} {kpid}: it is {promise.state}")
+        for subscriber in promise.subscribers:
+            self._notify(subscriber, kpid)
+        for kref in data.slots:
+            self._references.take_hold(kref)
+        table = schema.promise_queue_table(kpid)
+        for index in range(promise.queue_head, promise.queue_tail):
+            self._released.append(self._state.get(table, str(index)))
+            self._state.delete(table, str(index))
+        refs = self._references.get_promise(kpid).refs
+        self._set(kpid, KernelPromise(state, refs, None, (), 0, 0, data.body, data.slots))
+        self._drain()
+
+    def send(self, message: QueuedMessage) -> None:
+        """Route a message: to a vat's queue, to a promise's, or to its rejection. Holds nothing beforehand."""
+        self._route(message)
+        self._drain()
+
+    def _drain(self) -> None:
+        if self._is_draining:
+            return
+        self._is_draining = True
+        try:
+            while self._released or self._waiting:
+                if self._released:
+                    message = self._released.popleft()
+                    self._route(message)
+                    for kref in message_mentions(message):
+                        self._references.drop_hold(kref)
+                else:
+                    self._waiter(*self._waiting.popleft())
+        finally:
+            self._released.clear()
+            self._waiting.clear()
+            self._is_draining = False
+
+    def _notify(self, subscriber: str, kpid: str) -> None:
+        if subscriber[0] == "v":
+            self._queues.append(subscriber, ItemKind.NOTIFY, kpid)
+        else:
+            self._waiting.append((subscriber, kpid))
+
+    def _route(self, message: QueuedMessage) -> None:
+        target = message.target
+        while target[1] == "p":
+            promise = self._references.get_promise(target)
+            match promise.state:
+                case PromiseState.UNRESOLVED:
+                    self._enqueue(target, promise, message)
+                    return
+                case PromiseState.REJECTED:
+                    self._reject_result(message, CapData(promise.body, promise.slots))
+                    return
+                case PromiseState.FULFILLED:
+                    if len(promise.slots) != 1 or not _SINGLE_OBJECT.fullmatch(promise.body):
+                        self._reject_result(message, _not_callable(promise, message))
+                        return
+                    target = promise.slots[0]
+        owner = self._references.find_owner(target)
+        if owner is None:
+            self._reject_result(message, VAT_TERMINATED)
+        else:
+            self._queues.append(owner, ItemKind.MESSAGE, message._replace(target=target))
+
+    def _enqueue(self, kpid: str, promise: KernelPromise, message: QueuedMessage) -> None:
+        table = schema.promise_queue_table(kpid)
+        self._state.set(table, str(promise.queue_tail), message)
+        self._set(kpid, promise._replace(queue_tail=promise.queue_tail + 1))
+        for kref in message_mentions(message):
+            self._references.take_hold(kref)
+
+    def _reject_result(self, message: QueuedMessage, data: CapData) -> None:
+        if message.result is not None:
+            self.settle(message.result, data, is_reject=True)
+
+    def _set(self, kpid: str, promise: KernelPromise) -> None:
+        self._state.set(schema.PROMISES, kpid, promise)
+
+
+def _not_callable(promise: KernelPromise, message: QueuedMessage) -> CapData:
+    method = kmarshal.method_of(message.body)
+    value = kmarshal.render(CapData(promise.body, promise.slots))
+    return kmarshal.serialize_error(f"data is not callable, has no method {method}: {value:.200}", "TypeError")

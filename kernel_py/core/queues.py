@@ -1,0 +1,106 @@
+"""Queues: what waits for which vat, and in which order it is dispatched.
+
+Owns every vat's queue and the order of acceptance over all of them. Items carry a kernel-wide
+sequence number; `take_next` gives the lowest-numbered head among idle vats, at a cost that does
+not grow with the number of vats or items.
+
+Invariants:
+    * An item in a queue holds one reference on everything it mentions (`hold_item`).
+    * `_ready` contains, at least, (sequence, vat) of the head of each non-empty queue of an idle
+      vat; stale entries are passed over. It is derived: rebuilt from the state at load.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import Any
+
+from kernel_py.core import schema
+from kernel_py.core.references import References
+from kernel_py.core.schema import ItemKind, QueuedMessage, QueueItem, VatCounters
+from kernel_py.core.state import KernelState
+
+
+class Queues:
+    """The vats' queues over one state."""
+
+    def __init__(self, state: KernelState, references: References) -> None:
+        self._state = state
+        self._references = references
+        self._ready: list[tuple[int, str]] = []
+        for vat in state.rows(schema.COUNTERS):
+            self.offer(vat)
+
+    def append(self, vat: str, kind: ItemKind, payload: Any) -> None:
+        """Put an item at the end of the vat's queue, taking the references it mentions."""
+        self.hold(kind, payload)
+        sequence = self._state.next_number(schema.NEXT_SEQUENCE)
+        delivered, next_object, next_promise, head, tail = self._state.get(schema.COUNTERS, vat)
+        self._state.set(vat + ".queue", str(tail), QueueItem(sequence, kind, payload))
+        self._state.set(schema.COUNTERS, vat, VatCounters(delivered, next_object, next_promise, head, tail + 1))
+        if head == tail:
+            heapq.heappush(self._ready, (sequence, vat))
+
+    def hold(self, kind: ItemKind, payload: Any) -> None:
+        for kref in mentions(kind, payload):
+            self._references.take_hold(kref)
+
+    def release(self, kind: ItemKind, payload: Any) -> None:
+        """Drop the references of an item that left its queue."""
+        for kref in mentions(kind, payload):
+            self._references.drop_hold(kref)
+
+    def find_head(self, vat: str) -> QueueItem | None:
+        counters = self._state.get(schema.COUNTERS, vat)
+        if counters is None or counters.queue_head == counters.queue_tail:
+            return None
+        item = self._state.get(vat + ".queue", str(counters.queue_head))
+        assert isinstance(item, QueueItem)
+        return item
+
+    def take_head(self, vat: str) -> QueueItem:
+        """Remove the head. The references it holds are now the caller's to `release`."""
+        delivered, next_object, next_promise, head, tail = self._state.get(schema.COUNTERS, vat)
+        item = self._state.get(vat + ".queue", str(head))
+        assert isinstance(item, QueueItem)
+        self._state.delete(vat + ".queue", str(head))
+        self._state.set(schema.COUNTERS, vat, VatCounters(delivered, next_object, next_promise, head + 1, tail))
+        return item
+
+    def count(self, vat: str) -> int:
+        counters = self._state.get(schema.COUNTERS, vat)
+        return 0 if counters is None else int(counters.queue_tail - counters.queue_head)
+
+    def offer(self, vat: str) -> None:
+        """Say that the vat may have become idle with a non-empty queue."""
+        item = self.find_head(vat)
+        if item is not None:
+            heapq.heappush(self._ready, (item.sequence, vat))
+
+    def find_next(self) -> str | None:
+        """The idle vat whose head was accepted first, or None. It stays ready until its head is taken."""
+        ready = self._ready
+        while ready:
+            sequence, vat = ready[0]
+            item = self.find_head(vat)
+            if item is not None and item.sequence == sequence and self._state.get(schema.INFLIGHT, vat) is None:
+                return vat
+            heapq.heappop(ready)
+        return None
+
+
+def mentions(kind: ItemKind, payload: Any) -> list[str]:
+    """Every reference that an item holds, with repetitions."""
+    match kind:
+        case ItemKind.MESSAGE:
+            return message_mentions(payload)
+        case ItemKind.NOTIFY:
+            return [payload]
+        case ItemKind.START:
+            return list(payload[1])
+
+
+def message_mentions(message: QueuedMessage) -> list[str]:
+    if message.result is None:
+        return [message.target, *message.slots]
+    return [message.target, message.result, *message.slots]

@@ -1,0 +1,372 @@
+"""The store's schema: every table, its key, its value, and the codec between value and text.
+
+Owns the names. A store key is ``table + "." + row``; a row holds no ".". Tables of one vat or one
+promise are named after it (``v3.clist``), and share the codec of their family (``clist``).
+
+Source: after SwingSet's kernelKeeper (schema v3), with per-vat queues instead of one run queue.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from kernel_py.wire import canonical
+from kernel_py.wire.errors import KernelBug, StoreError
+
+SCHEMA_VERSION = 1
+
+# --- values -------------------------------------------------------------------------------------
+# Tuples, not dataclasses: they are made several times per crank, and their JSON is the list of fields.
+
+
+class KernelObject(NamedTuple):
+    """An object. `owner` is the exporting vat, or None once that is gone (an orphan)."""
+
+    owner: str | None
+    reachable: int
+    recognizable: int
+    iface: str
+
+
+class PromiseState(StrEnum):
+    UNRESOLVED = "unresolved"
+    FULFILLED = "fulfilled"
+    REJECTED = "rejected"
+
+
+class KernelPromise(NamedTuple):
+    """A promise.
+
+    Attributes:
+        refs: c-list entries, queue mentions, mentions in other promises' data, and the kernel's own holds.
+        decider: the vat that may resolve it; None while it is in a queue, or the kernel's.
+        subscribers: vats to notify, and kernel waiters (`request_waiter`, `cluster_waiter`), sorted.
+        queue_head: first index in its queue table; `queue_tail` is one past the last.
+        body, slots: the resolution; "" and () while unresolved.
+    """
+
+    state: PromiseState
+    refs: int
+    decider: str | None
+    subscribers: tuple[str, ...]
+    queue_head: int
+    queue_tail: int
+    body: str
+    slots: tuple[str, ...]
+
+
+class QueuedMessage(NamedTuple):
+    """A message on its way. Holds a reference on target, result and every slot."""
+
+    target: str
+    body: str
+    slots: tuple[str, ...]
+    result: str | None
+
+
+class ItemKind(StrEnum):
+    MESSAGE = "message"
+    NOTIFY = "notify"
+    START = "start"
+
+
+class QueueItem(NamedTuple):
+    """One entry of a vat's queue.
+
+    Attributes:
+        sequence: kernel-wide order of acceptance; dispatch takes the lowest whose vat is idle.
+        payload: `QueuedMessage` for MESSAGE, kpid for NOTIFY, ``(body, slots)`` for START.
+    """
+
+    sequence: int
+    kind: ItemKind
+    payload: Any
+
+
+class ClistEntry(NamedTuple):
+    """A vat's name for a kernel object or promise. `is_reachable` is the R flag of the reference, 2.1."""
+
+    vref: str
+    is_reachable: bool
+
+
+class VatCounters(NamedTuple):
+    """What changes in a vat with every crank.
+
+    Attributes:
+        delivered: number of the last completed delivery; 0 before the first.
+        next_object, next_promise: next import ids.
+        queue_head: first index of its queue table; `queue_tail` is one past the last.
+    """
+
+    delivered: int
+    next_object: int
+    next_promise: int
+    queue_head: int
+    queue_tail: int
+
+
+class VatState(StrEnum):
+    STARTING = "starting"
+    RUNNING = "running"
+    TERMINATED = "terminated"
+
+
+class Vat(NamedTuple):
+    """A vat, apart from its counters. `reason` says why it was terminated; `bundle` holds its source files."""
+
+    name: str
+    cluster: str
+    kind: str
+    state: VatState
+    incarnation: int
+    bundle: str
+    main: str
+    root: str
+    reason: str
+
+
+class Inflight(NamedTuple):
+    """The delivery that a vat is carrying out.
+
+    Attributes:
+        text: the delivery as JSON, in the vat's references.
+        attempts: how often it was started, counting host faults.
+        kind: of the queue item it was made from.
+        result: kpid that a message's answer goes to, or None.
+        imports: krefs that this dispatch added to the vat's c-list, to be undone if the vat is rewound.
+    """
+
+    number: int
+    time_ms: int
+    text: str
+    attempts: int
+    kind: ItemKind
+    result: str | None
+    imports: tuple[str, ...]
+
+
+class ClusterState(StrEnum):
+    LAUNCHING = "launching"
+    RUNNING = "running"
+    TERMINATED = "terminated"
+
+
+class Cluster(NamedTuple):
+    """Vats launched together.
+
+    Attributes:
+        vats: (name, vat id) in the config's order.
+        bootstrap: name of the bootstrap vat; `result` is the kpid of its answer, or "".
+        request: key of the launch request while it is unanswered, else "".
+        bundle: the cluster's files.
+        reason: why it was terminated.
+    """
+
+    name: str
+    state: ClusterState
+    vats: tuple[tuple[str, str], ...]
+    bootstrap: str
+    result: str
+    request: str
+    bundle: str
+    reason: str
+
+
+class Request(NamedTuple):
+    """A control request that was accepted. `response` is "" until it is answered; `promise` what it waits for."""
+
+    sequence: int
+    method: str
+    promise: str
+    response: str
+
+
+# --- tables -------------------------------------------------------------------------------------
+
+KERNEL = "kernel"
+OBJECTS = "objects"
+PROMISES = "promises"
+VATS = "vats"
+COUNTERS = "counters"
+INFLIGHT = "inflight"
+CLUSTERS = "clusters"
+REQUESTS = "requests"
+
+NEXT_OBJECT = "nextObject"
+NEXT_PROMISE = "nextPromise"
+NEXT_VAT = "nextVat"
+NEXT_CLUSTER = "nextCluster"
+NEXT_SEQUENCE = "nextSequence"
+CRANKS = "cranks"
+VERSION = "schema"
+SEED = "seed"
+
+FIRST_NUMBERS = {NEXT_OBJECT: 20, NEXT_PROMISE: 40, NEXT_VAT: 1, NEXT_CLUSTER: 1, NEXT_SEQUENCE: 1, CRANKS: 0}
+"""First ids, after SwingSet."""
+
+FIRST_IMPORT_OBJECT = 50
+FIRST_IMPORT_PROMISE = 60
+
+
+def clist_table(vat: str) -> str:
+    """Rows are krefs (value `ClistEntry`) and vrefs (value kref)."""
+    return vat + ".clist"
+
+
+def vat_queue_table(vat: str) -> str:
+    """Rows are indices from the vat's `queue_head` up."""
+    return vat + ".queue"
+
+
+def promise_queue_table(kpid: str) -> str:
+    """Rows are indices from the promise's `queue_head` up; values are `QueuedMessage`."""
+    return kpid + ".messages"
+
+
+_REQUEST_WAITER = "request."
+
+
+def request_waiter(key: str) -> str:
+    """The subscriber name under which a control request waits for a promise."""
+    return _REQUEST_WAITER + key
+
+
+def find_request_key(subscriber: str) -> str | None:
+    """The request key, if the subscriber is a request's."""
+    return subscriber[len(_REQUEST_WAITER) :] if subscriber.startswith(_REQUEST_WAITER) else None
+
+
+def is_cluster(subscriber: str) -> bool:
+    """Whether the subscriber is a cluster that waits for its bootstrap; otherwise it is a vat or a request."""
+    return subscriber[0] == "c"
+
+
+# --- codecs -------------------------------------------------------------------------------------
+
+
+def _slots(value: Any) -> tuple[str, ...]:
+    return tuple(value)
+
+
+def _decode_object(value: Any) -> KernelObject:
+    return KernelObject(*value)
+
+
+def _decode_promise(value: Any) -> KernelPromise:
+    state, refs, decider, subscribers, head, tail, body, slots = value
+    return KernelPromise(PromiseState(state), refs, decider, _slots(subscribers), head, tail, body, _slots(slots))
+
+
+def _decode_message(value: Any) -> QueuedMessage:
+    target, body, slots, result = value
+    return QueuedMessage(target, body, _slots(slots), result)
+
+
+def _decode_item(value: Any) -> QueueItem:
+    sequence, kind_text, payload = value
+    kind = ItemKind(kind_text)
+    match kind:
+        case ItemKind.MESSAGE:
+            payload = _decode_message(payload)
+        case ItemKind.START:
+            payload = (payload[0], _slots(payload[1]))
+        case ItemKind.NOTIFY:
+            pass
+    return QueueItem(sequence, kind, payload)
+
+
+def _encode_clist(value: Any) -> Any:
+    if isinstance(value, ClistEntry):
+        return f"{'R' if value.is_reachable else '_'} {value.vref}"
+    return value
+
+
+def _decode_clist(value: Any) -> Any:
+    flag, _, vref = value.partition(" ")
+    return ClistEntry(vref, flag == "R") if vref else value
+
+
+def _decode_vat(value: Any) -> Vat:
+    vat = Vat(*value)
+    return vat._replace(state=VatState(vat.state))
+
+
+def _decode_inflight(value: Any) -> Inflight:
+    record = Inflight(*value)
+    return record._replace(kind=ItemKind(record.kind), imports=_slots(record.imports))
+
+
+def _decode_cluster(value: Any) -> Cluster:
+    cluster = Cluster(*value)
+    return cluster._replace(state=ClusterState(cluster.state), vats=tuple((name, vat) for name, vat in cluster.vats))
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """How the values of one family of tables become JSON and back, and what the documentation says of it."""
+
+    row: str
+    decode: Callable[[Any], Any]
+    encode: Callable[[Any], Any] = _same
+
+
+FAMILIES: dict[str, Family] = {
+    KERNEL: Family("name of a counter or setting", _same),
+    OBJECTS: Family("kref", _decode_object),
+    PROMISES: Family("kref", _decode_promise),
+    "messages": Family("index", _decode_message),
+    VATS: Family("vat", _decode_vat),
+    COUNTERS: Family("vat", lambda value: VatCounters(*value)),
+    INFLIGHT: Family("vat", _decode_inflight),
+    "clist": Family("kref or vref", _decode_clist, _encode_clist),
+    "queue": Family("index", _decode_item),
+    CLUSTERS: Family("cluster", _decode_cluster),
+    REQUESTS: Family("request key", lambda value: Request(*value)),
+}
+
+_TABLE = re.compile(r"(?:[vk][p0-9]+\.)?([a-z]+)")
+
+
+def _get_family(table: str) -> Family:
+    family = FAMILIES.get(table) or FAMILIES.get(table.rpartition(".")[2])
+    if family is None:
+        raise KernelBug(f"no such table: {table}")
+    return family
+
+
+def store_key(table: str, row: str) -> str:
+    return f"{table}.{row}"
+
+
+def encode(table: str, value: Any) -> str:
+    """The value's text in the store."""
+    return canonical.dump(_get_family(table).encode(value))
+
+
+def decode(key: str, text: str) -> tuple[str, str, Any]:
+    """Split a store key and decode its value: ``(table, row, value)``.
+
+    Raises:
+        StoreError: the key or value is not of this schema.
+    """
+    table, _, row = key.rpartition(".")
+    if not row or not _TABLE.fullmatch(table):
+        raise StoreError(f"the store has an unknown key {key!r:.100}: it was written by another program or version")
+    family = FAMILIES.get(table) or FAMILIES.get(table.rpartition(".")[2])
+    if family is None:
+        raise StoreError(f"the store has an unknown table {table!r:.100}: it was written by another version")
+    try:
+        return table, row, family.decode(canonical.load(text))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"the store's value at {key!r:.100} is corrupt: {error}; restore the store from an export"
+        ) from error

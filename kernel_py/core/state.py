@@ -1,0 +1,181 @@
+"""The kernel's state in memory: tables of immutable values, changed only inside a crank.
+
+Owns the map that `kernel_py.core.schema` describes. Values are immutable (tuples, strings,
+ints, frozen records), so undoing a crank is putting the old ones back.
+
+Invariants:
+    * Every change happens between `begin` and `commit` or `abort`; after `abort` every table,
+      the transcript and the bundles are as they were at `begin`.
+    * `take_delta` returns exactly what changed since the last call, encoded; applied in order to a
+      backend, deltas reproduce this state.
+    * Nothing in the kernel caches a value outside this map across cranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kernel_py.core import schema
+from kernel_py.core.store import Delta
+from kernel_py.wire.errors import KernelBug
+
+_NO_ROWS: dict[str, Any] = {}
+
+
+class KernelState:
+    """Tables of values by text keys, with one level of undo."""
+
+    __slots__ = (
+        "_bundle_drops",
+        "_bundles",
+        "_crank_marks",
+        "_dirty",
+        "_tables",
+        "_transcript",
+        "_transcript_drops",
+        "_undo",
+    )
+
+    def __init__(self) -> None:
+        self._tables: dict[str, dict[str, Any]] = {}
+        self._undo: list[tuple[str, str, Any]] = []
+        self._crank_marks: tuple[int, int, int, int] | None = None
+        self._dirty: dict[tuple[str, str], None] = {}
+        self._transcript: list[tuple[str, int, str]] = []
+        self._transcript_drops: list[str] = []
+        self._bundles: list[tuple[str, str]] = []
+        self._bundle_drops: list[str] = []
+
+    @classmethod
+    def load(cls, texts: Mapping[str, str]) -> KernelState:
+        """Decode a backend's map.
+
+        Raises:
+            StoreError: it was written by another version, or a value is corrupt.
+        """
+        state = cls()
+        for key, text in texts.items():
+            table, row, value = schema.decode(key, text)
+            state._tables.setdefault(table, {})[row] = value
+        return state
+
+    def get(self, table: str, row: str) -> Any:
+        """The value, or None if there is none."""
+        return self._tables.get(table, _NO_ROWS).get(row)
+
+    def rows(self, table: str) -> list[str]:
+        """The table's keys, sorted."""
+        return sorted(self._tables.get(table, _NO_ROWS))
+
+    def count(self, table: str) -> int:
+        return len(self._tables.get(table, _NO_ROWS))
+
+    def tables(self) -> list[str]:
+        """Names of the tables that have rows, sorted."""
+        return sorted(name for name, rows in self._tables.items() if rows)
+
+    def set(self, table: str, row: str, value: Any) -> None:
+        rows = self._tables.get(table)
+        if rows is None:
+            rows = self._tables[table] = {}
+        self._undo.append((table, row, rows.get(row)))
+        rows[row] = value
+
+    def delete(self, table: str, row: str) -> None:
+        """Remove a value that exists."""
+        rows = self._tables[table]
+        self._undo.append((table, row, rows.pop(row)))
+        if not rows:
+            del self._tables[table]
+
+    def next_number(self, counter: str) -> int:
+        """Take the next number of a kernel-wide counter."""
+        number = self.get(schema.KERNEL, counter)
+        if number is None:
+            number = schema.FIRST_NUMBERS[counter]
+        self.set(schema.KERNEL, counter, number + 1)
+        return int(number)
+
+    def append_transcript(self, vat: str, number: int, entry: str) -> None:
+        self._transcript.append((vat, number, entry))
+
+    def drop_transcript(self, vat: str) -> None:
+        """Delete the vat's transcript, entries appended in this crank included."""
+        self._transcript_drops.append(vat)
+
+    def add_bundle(self, bundle: str, text: str) -> None:
+        self._bundles.append((bundle, text))
+
+    def drop_bundle(self, bundle: str) -> None:
+        self._bundle_drops.append(bundle)
+
+    def begin(self) -> None:
+        """Start a crank."""
+        if self._crank_marks is not None:
+            raise KernelBug("a crank began inside another")
+        self._crank_marks = (
+            len(self._transcript),
+            len(self._transcript_drops),
+            len(self._bundles),
+            len(self._bundle_drops),
+        )
+
+    def commit(self) -> None:
+        """Keep the crank's changes."""
+        self._end()
+        for table, row, _ in self._undo:
+            self._dirty[(table, row)] = None
+        self._undo.clear()
+
+    def abort(self) -> None:
+        """Put everything back as it was at `begin`."""
+        transcript, transcript_drops, bundles, bundle_drops = self._end()
+        for table, row, old in reversed(self._undo):
+            rows = self._tables.setdefault(table, {})
+            if old is None:
+                rows.pop(row, None)
+            else:
+                rows[row] = old
+            if not rows:
+                del self._tables[table]
+        self._undo.clear()
+        del self._transcript[transcript:]
+        del self._transcript_drops[transcript_drops:]
+        del self._bundles[bundles:]
+        del self._bundle_drops[bundle_drops:]
+
+    def _end(self) -> tuple[int, int, int, int]:
+        if self._crank_marks is None:
+            raise KernelBug("a crank ended that had not begun")
+        marks, self._crank_marks = self._crank_marks, None
+        return marks
+
+    def take_delta(self) -> Delta:
+        """What changed since the last call. The caller owns it and must make it durable before the next."""
+        if self._crank_marks is not None:
+            raise KernelBug("a delta was taken inside a crank")
+        puts: dict[str, str] = {}
+        deletes: list[str] = []
+        for table, row in self._dirty:
+            value = self._tables.get(table, _NO_ROWS).get(row)
+            key = schema.store_key(table, row)
+            if value is None:
+                deletes.append(key)
+            else:
+                puts[key] = schema.encode(table, value)
+        dropped = dict.fromkeys(self._transcript_drops)
+        delta = Delta(
+            puts=puts,
+            deletes=deletes,
+            transcript=[entry for entry in self._transcript if entry[0] not in dropped],
+            transcript_drops=list(dropped),
+            bundles=dict(self._bundles),
+            bundle_drops=list(self._bundle_drops),
+        )
+        self._dirty = {}
+        self._transcript = []
+        self._transcript_drops = []
+        self._bundles = []
+        self._bundle_drops = []
+        return delta

@@ -1,0 +1,114 @@
+"""Vat life cycles: creation, the end, and what the end owes to others.
+
+Owns the vat table. The life cycle is `TRANSITIONS`; what is not in it is a kernel bug.
+"""
+
+from __future__ import annotations
+
+from kernel_py.core import schema
+from kernel_py.core.outputs import Outbox
+from kernel_py.core.promises import VAT_TERMINATED, Promises
+from kernel_py.core.schema import ClistEntry, ItemKind, PromiseState, Vat, VatCounters, VatState
+from kernel_py.core.shared import Shared
+from kernel_py.wire.capdata import CapData
+from kernel_py.wire.errors import KernelBug
+from kernel_py.wire.refs import ROOT_VREF, VatId, Vref, is_vat_allocated, make_vat_id
+
+TRANSITIONS: dict[tuple[VatState, str], VatState] = {
+    (VatState.STARTING, "started"): VatState.RUNNING,
+    (VatState.STARTING, "terminate"): VatState.TERMINATED,
+    (VatState.RUNNING, "terminate"): VatState.TERMINATED,
+}
+
+
+class Vats:
+    """The vat table over one state."""
+
+    def __init__(self, shared: Shared, promises: Promises) -> None:
+        self._state = shared.state
+        self._references = shared.references
+        self._queues = shared.queues
+        self._log = shared.log
+        self._promises = promises
+
+    @property
+    def _outbox(self) -> Outbox:
+        return self._log.outbox
+
+    def find(self, vat: str) -> Vat | None:
+        record = self._state.get(schema.VATS, vat)
+        assert record is None or isinstance(record, Vat)
+        return record
+
+    def get(self, vat: str) -> Vat:
+        record = self.find(vat)
+        if record is None:
+            raise KernelBug(f"no vat {vat}")
+        return record
+
+    def is_alive(self, vat: str) -> bool:
+        record = self.find(vat)
+        return record is not None and record.state is not VatState.TERMINATED
+
+    def create(self, record: Vat, parameters: CapData) -> tuple[VatId, str]:
+        """Add a vat and queue its start. Returns its id and its root's kref, which the caller must hold."""
+        vat = make_vat_id(self._state.next_number(schema.NEXT_VAT))
+        counters = VatCounters(0, schema.FIRST_IMPORT_OBJECT, schema.FIRST_IMPORT_PROMISE, 0, 0)
+        self._state.set(schema.COUNTERS, vat, counters)
+        root = self._references.create_object(vat, f"root of {record.name}")
+        self._references.add_export(vat, root, ROOT_VREF)
+        self._state.set(schema.VATS, vat, record._replace(root=root))
+        self._queues.append(vat, ItemKind.START, (parameters.body, parameters.slots))
+        self._log.vat(vat, record.name, VatState.STARTING)
+        return vat, root
+
+    def change(self, vat: str, action: str, reason: str = "") -> Vat:
+        """Take one step of the life cycle."""
+        record = self.get(vat)
+        state = TRANSITIONS.get((record.state, action))
+        if state is None:
+            raise KernelBug(f"cannot {action} {vat}: it is {record.state}")
+        record = record._replace(state=state, reason=reason)
+        self._state.set(schema.VATS, vat, record)
+        self._log.vat(vat, record.name, state, reason)
+        return record
+
+    def terminate(self, vat: str, reason: str) -> None:
+        """End a living vat: what it owed is rejected, what was on its way to it too, what it held is dropped."""
+        self.change(vat, "terminate", reason)
+        self._outbox.stops.append(vat)
+        table = schema.clist_table(vat)
+        vrefs = [row for row in self._state.rows(table) if not row.startswith("k")]
+        for vref in vrefs:
+            if vref[0] == "o" and is_vat_allocated(Vref(vref)):
+                self._references.orphan(self._state.get(table, vref))
+        if self._state.get(schema.INFLIGHT, vat) is not None:
+            self._state.delete(schema.INFLIGHT, vat)
+        for vref in vrefs:
+            if vref[0] == "p":
+                kpid = self._state.get(table, vref)
+                promise = self._references.get_promise(kpid)
+                if promise.decider == vat and promise.state is PromiseState.UNRESOLVED:
+                    self._promises.settle(kpid, VAT_TERMINATED, is_reject=True)
+        self._clear_queue(vat)
+        for vref in vrefs:
+            self._references.delete_entry(vat, self._state.get(table, vref))
+        self._state.delete(schema.COUNTERS, vat)
+        self._state.drop_transcript(vat)
+
+    def _clear_queue(self, vat: str) -> None:
+        """Reject every queued message. Rejecting may queue notifies to the vat itself: hence the loop."""
+        while self._queues.count(vat):
+            item = self._queues.take_head(vat)
+            if item.kind is ItemKind.MESSAGE and item.payload.result is not None:
+                self._promises.settle(item.payload.result, VAT_TERMINATED, is_reject=True)
+            self._queues.release(item.kind, item.payload)
+
+    def forget(self, vat: str) -> None:
+        """Remove the record of a terminated vat."""
+        self._state.delete(schema.VATS, vat)
+
+    def iter_entries(self, vat: str) -> list[tuple[str, ClistEntry]]:
+        """The vat's c-list as (kref, entry), sorted by kref."""
+        table = schema.clist_table(vat)
+        return [(row, self._state.get(table, row)) for row in self._state.rows(table) if row.startswith("k")]
