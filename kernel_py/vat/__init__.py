@@ -1,0 +1,28 @@
+"""The vat side: supervisor, liveslots, vat store and event loop.
+
+What a vat's code imports:
+
+    from kernel_py.vat import E, Exo, far, Promise, make_promise
+"""
+
+from kernel_py.vat.eventual import E
+from kernel_py.vat.exo import Exo, far
+from kernel_py.vat.presence import Presence
+from kernel_py.vat.promise import Promise, Resolver, make_promise
+from kernel_py.wire.errors import MarshalError
+from kernel_py.wire.passable import RemoteError, Symbol, Tagged, Undefined
+
+__all__ = [
+    "E",
+    "Exo",
+    "MarshalError",
+    "Presence",
+    "Promise",
+    "RemoteError",
+    "Resolver",
+    "Symbol",
+    "Tagged",
+    "Undefined",
+    "far",
+    "make_promise",
+]

@@ -1,0 +1,467 @@
+"""Liveslots: turns deliveries into calls of a vat's objects, and what they do into syscalls.
+
+Owns the order of syscalls, which is part of the contract with the kernel:
+
+* *message in*: `subscribe` for each new promise in the arguments, in the order in which they are decoded; then the
+  call; then one `resolve` for the result, when it is there.
+* *send to a presence or a kernel promise*: `send`; one `resolve` for argument promises whose settlement the kernel once
+  knew, and for all such that these mention; then this vat's other new promises are followed, by name; `subscribe` to
+  the result, wanted or not.
+* *a promise of this vat that the kernel knows settles*: one `resolve` for it and for all that it mentions as above.
+* *notify in*: each known promise settles, unknown ones are ignored; at the end, `subscribe` to the promises that the
+  data brought and left pending, by name.
+
+Every promise that a `resolve` or notify settles loses its name. If it is sent again it gets a new one, and is resolved
+under it right after the `send`.
+
+Source: liveslots.js; the reference, 4.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import CoroutineType
+from typing import Any, cast
+
+from kernel_py.vat.batch import Batch
+from kernel_py.vat.exo import find_iface, get_method
+from kernel_py.vat.copier import Copier, Packed
+from kernel_py.vat.loop import Future, VatLoop
+from kernel_py.vat.presence import Presence, iface_of, vref_of
+from kernel_py.vat.promise import Promise, State, promise_for
+from kernel_py.vat.slots import Slots, unknown_reference
+from kernel_py.vat.store import VatStore
+from kernel_py.wire.capdata import CapData, Message
+from kernel_py.wire.deliveries import (
+    BringOutYourDead,
+    ChangeVatOptions,
+    Delivery,
+    DeliverMessage,
+    Notify,
+    RefDelivery,
+    RefDeliveryOp,
+    StartVat,
+    StopVat,
+)
+from kernel_py.wire.errors import MarshalError
+from kernel_py.wire.limits import Limits
+from kernel_py.wire.passable import RemoteError
+from kernel_py.wire.refs import Vref, is_promise, is_vat_allocated
+from kernel_py.wire.smallcaps import Marshal
+from kernel_py.wire.syscalls import Exit, Resolution, Resolve, Send, Subscribe
+
+Report = Callable[[str, BaseException | None], None]
+"""Tells the console of an error: what it is, and the exception."""
+
+_Call = list[Any]
+"""A message's ``[method, args]`` or ``[method, args, kwargs]``."""
+
+_FIRST_ERROR_NUMBER = 70001
+
+
+class Liveslots:
+    """The object layer of one vat. Also what `E` sends through: the owner of the vat's loop."""
+
+    def __init__(self, vat: str, store: VatStore, loop: VatLoop, *, limits: Limits, report: Report) -> None:
+        self._vat = vat
+        self._loop = loop
+        self._report = report
+        self._error_count = 0
+        self._collected: list[str] | None = None
+        self.slots = Slots(store)
+        self.batch = Batch(limits)
+        self.marshal = Marshal(
+            value_to_slot=self._value_to_slot,
+            slot_to_value=self._slot_to_value,
+            error_id=self._make_error_id,
+            limits=limits,
+        )
+        self._copier = Copier(loop, limits)
+        loop.owner = self
+
+    # Deliveries --------------------------------------------------------------------------------
+
+    def dispatch(self, delivery: Delivery) -> None:
+        """Begin to carry out any delivery but startVat; the rest follows from running the loop.
+
+        Raises:
+            MarshalError: it names what this vat does not have: the kernel and the vat disagree.
+        """
+        match delivery:
+            case DeliverMessage(target, message):
+                self._deliver_message(target, message)
+            case Notify(resolutions):
+                self._deliver_notify(resolutions)
+            case RefDelivery(op, vrefs):
+                self._deliver_refs(op, vrefs)
+            case BringOutYourDead():
+                self.slots.forget_dead()
+            case StopVat() | ChangeVatOptions():
+                pass
+            case StartVat():
+                raise MarshalError("this vat has been started already")
+
+    def finish(self) -> None:
+        """Write back, at the end of a delivery, what is kept in memory during it."""
+        self.slots.flush()
+        self.slots.forget_dead()
+
+    def _deliver_message(self, target: Vref, message: Message) -> None:
+        if is_promise(target):
+            receiver: object = self.slots.find_promise(target)
+        else:
+            receiver = self.slots.find_export(target)
+        if receiver is None:
+            raise unknown_reference(target)
+        result = message.result
+        try:
+            method, args, kwargs = _parse_call(self.marshal.unserialize(message.methargs))
+            if isinstance(receiver, Promise):
+                value: object = self.send(receiver, method, tuple(args), kwargs)
+            else:
+                value = get_method(receiver, method)(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the call's outcome
+            self._settle_result(result, State.REJECTED, error)
+            return
+        if isinstance(value, (Promise, Future, CoroutineType)):
+            self._follow_result(result, value)
+        else:
+            self._settle_result(result, State.FULFILLED, value)
+
+    def _settle_result(self, vpid: str | None, state: State, value: object) -> None:
+        """Tell the kernel the outcome of a message whose result it called `vpid`."""
+        if vpid is None:
+            if state is State.REJECTED:
+                self._report("a call whose result nobody wants failed", value)  # type: ignore[arg-type]
+            return
+        promise = self.slots.imported.pop(vpid, None)
+        if promise is None:
+            self._resolve(vpid, state, value)
+            return
+        # The vat held this promise as another's; now it was the one to settle it.
+        if state is State.REJECTED:
+            promise.reject(value)
+        else:
+            promise.resolve(value)
+        promise.is_known = True
+        self._resolve(vpid, state, value)
+
+    def _follow_result(self, vpid: str | None, eventual: object) -> None:
+        """Tell the kernel the outcome of `eventual`, a promise or the like, once it is there."""
+        if vpid is None:
+            promise: Promise[Any] = Promise(self._loop)
+            promise.resolve(eventual)
+            return
+        known = self.slots.imported.pop(vpid, None)
+        if known is None:
+            known = Promise(self._loop)
+            self.slots.register_promise(vpid, known)
+        known.resolve(eventual)
+        self._export_promise(vpid, known)
+
+    def _deliver_notify(self, resolutions: tuple[Resolution, ...]) -> None:
+        self._collected = []
+        for resolution in resolutions:
+            promise = self.slots.imported.get(resolution.promise)
+            if promise is None:
+                continue
+            try:
+                value = self.marshal.unserialize(resolution.data)
+                is_reject = resolution.is_reject
+            except MarshalError as error:
+                value, is_reject = error, True
+            promise.is_known = True
+            if is_reject:
+                promise.reject(value)
+            else:
+                promise.resolve(value)
+        for resolution in resolutions:
+            if resolution.promise in self.slots.imported:
+                self.slots.forget_promise(resolution.promise)
+        collected, self._collected = self._collected, None
+        for vpid in sorted(collected):
+            if vpid in self.slots.imported:
+                self.batch.append(Subscribe(Vref(vpid)))
+
+    def _deliver_refs(self, op: RefDeliveryOp, vrefs: tuple[Vref, ...]) -> None:
+        for vref in vrefs:
+            match op:
+                case RefDeliveryOp.DROP_EXPORTS:
+                    self.slots.drop_export(vref)
+                case RefDeliveryOp.RETIRE_EXPORTS:
+                    self.slots.retire_export(vref)
+                case RefDeliveryOp.RETIRE_IMPORTS:
+                    pass  # nothing here recognizes what it cannot reach
+
+    # Sends -------------------------------------------------------------------------------------
+
+    def send(self, target: object, method: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Promise[Any]:
+        """Send a message; the promise of its result.
+
+        Raises:
+            MarshalError: an argument is not passable, or the message is over a limit. Nothing is sent.
+        """
+        result = self._send(target, _make_call(method, args, kwargs), wants_result=True)
+        assert result is not None
+        return result
+
+    def send_only(self, target: object, method: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Send a message whose result nobody wants. Raises as `send` does."""
+        self._send(target, _make_call(method, args, kwargs), wants_result=False)
+
+    def _send(self, target: object, call: _Call, *, wants_result: bool) -> Promise[Any] | None:
+        vref = self._find_kernel_target(target)
+        if vref is not None:
+            return self._send_to_kernel(vref, call, wants_result=wants_result)
+        try:
+            packed = self._copier.pack(call, wants_result=wants_result)
+        except MarshalError as error:
+            raise _name_argument(error) from None
+        result: Promise[Any] = Promise(self._loop)
+        self._send_here(target, packed, result)
+        return result
+
+    def exit(self, reason: object, *, is_failure: bool) -> None:
+        """Ask the kernel to end this vat when the delivery is over.
+
+        Raises:
+            MarshalError: `reason` is not passable, or over a limit.
+        """
+        self.slots.begin()
+        try:
+            syscall = Exit(is_failure, self.marshal.serialize(reason, "reason"))
+            over = self.batch.check(syscall)
+            if over is not None:
+                raise MarshalError(over, "reason")
+        except BaseException:
+            self.slots.undo()
+            raise
+        self.batch.append(syscall)
+        self._after_mention(syscall.info.slots)
+
+    def _find_kernel_target(self, target: object) -> Vref | None:
+        """The reference to send to, if it is for the kernel to find who gets the message."""
+        if isinstance(target, Presence):
+            return vref_of(target)
+        if isinstance(target, Promise) and target.vpid in self.slots.imported:
+            return Vref(target.vpid)
+        return None
+
+    def _send_to_kernel(self, target: Vref, call: _Call, *, wants_result: bool) -> Promise[Any] | None:
+        slots = self.slots
+        slots.begin()
+        try:
+            data = self._serialize_call(call)
+            vpid = slots.make_vpid() if wants_result else None
+            self.batch.send(Send(target, Message(data, vpid)))
+        except BaseException:
+            slots.undo()
+            raise
+        if data.slots:
+            self._after_mention(data.slots)
+        if vpid is None:
+            return None
+        result: Promise[Any] = Promise(self._loop)
+        slots.register_promise(vpid, result)
+        slots.imported[vpid] = result
+        self.batch.append(Subscribe(vpid))
+        return result
+
+    def _serialize_call(self, call: _Call) -> CapData:
+        try:
+            return self.marshal.serialize(call)
+        except MarshalError as error:
+            raise _name_argument(error) from None
+
+    def _send_here(self, target: object, packed: Packed, result: Promise[Any]) -> None:
+        """Send to what this vat settles or holds itself; always in a later job."""
+        if isinstance(target, (Future, CoroutineType)):
+            target = promise_for(self._loop, target)
+        if isinstance(target, Promise):
+            target.react(lambda settled: self._send_on(settled, packed, result))
+        else:
+            self._loop.enqueue(self._call_here, target, packed, result)
+
+    def _send_on(self, settled: Promise[Any], packed: Packed, result: Promise[Any]) -> None:
+        """A promise that a message waited for has settled."""
+        if settled.state is State.REJECTED:
+            result.reject(settled.value)
+        elif isinstance(settled.value, Presence):
+            try:
+                call = cast("_Call", self._copier.unpack(packed))
+                result.resolve(self._send_to_kernel(vref_of(settled.value), call, wants_result=packed.wants_result))
+            except MarshalError as error:
+                result.reject(error)
+        else:
+            self._call_here(settled.value, packed, result)
+
+    def _call_here(self, target: object, packed: Packed, result: Promise[Any]) -> None:
+        try:
+            if find_iface(target) is None:
+                raise TypeError(f"{target!r:.100} is data, and cannot be sent to")  # noqa: TRY301
+            method, args, kwargs = _parse_call(self._copier.unpack(packed))
+            value = get_method(target, method)(*args, **kwargs)
+            if isinstance(value, (Future, CoroutineType)):
+                self._loop.as_future(value).add_done_callback(lambda future: self._finish_here(future, result))
+            else:
+                result.resolve(value if isinstance(value, Promise) else self._copier.copy(value))
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the call's outcome
+            result.reject(error)
+
+    def _finish_here(self, future: Future[Any], result: Promise[Any]) -> None:
+        try:
+            value = future.result()
+            result.resolve(value if isinstance(value, Promise) else self._copier.copy(value))
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the call's outcome
+            result.reject(error)
+
+    # Settlements -------------------------------------------------------------------------------
+
+    def _export_promise(self, vpid: str, promise: Promise[Any]) -> None:
+        """This vat will tell the kernel how `promise` settles."""
+        self.slots.exported[vpid] = promise
+        promise.react(self._settle_exported)
+
+    def _settle_exported(self, promise: Promise[Any]) -> None:
+        vpid = promise.vpid
+        if vpid is not None and self.slots.exported.get(vpid) is promise:
+            promise.is_known = True
+            self._resolve(vpid, promise.state, promise.value)
+
+    def _resolve(self, vpid: str, state: State, value: object) -> None:
+        """Tell the kernel how the promise it calls `vpid` settled, and all promises mentioned that it once knew."""
+        first = self._make_resolution(vpid, state, value)
+        if first.data.slots:
+            resolutions = self._collect([first], first.data.slots)
+            self._append_resolutions(resolutions)
+            self._follow_new([slot for resolution in resolutions for slot in resolution.data.slots])
+        else:
+            self._append_resolutions([first])
+
+    def _after_mention(self, mentioned: tuple[str, ...]) -> None:
+        """A syscall has mentioned these: resolve the promises among them that are known to be settled, follow the others."""
+        resolutions = self._collect([], mentioned)
+        if resolutions:
+            self._append_resolutions(resolutions)
+        self._follow_new([*mentioned, *(slot for resolution in resolutions for slot in resolution.data.slots)])
+
+    def _collect(self, resolutions: list[Resolution], mentioned: tuple[str, ...]) -> list[Resolution]:
+        """Add the known settlements that `mentioned` leads to, depth first."""
+        done = {resolution.promise for resolution in resolutions}
+        stack = [iter(mentioned)]
+        while stack:
+            slot = next(stack[-1], None)
+            if slot is None:
+                stack.pop()
+            elif slot not in done and is_promise(Vref(slot)):
+                promise = self.slots.find_promise(slot)
+                if promise is not None and promise.is_known and promise.state is not State.PENDING:
+                    done.add(slot)
+                    resolution = self._make_resolution(slot, promise.state, promise.value)
+                    resolutions.append(resolution)
+                    stack.append(iter(resolution.data.slots))
+        return resolutions
+
+    def _make_resolution(self, vpid: str, state: State, value: object) -> Resolution:
+        """One settlement as capdata; what cannot be passed becomes a rejection that says so."""
+        self.slots.begin()
+        try:
+            resolution = Resolution(vpid, state is State.REJECTED, self.marshal.serialize(value, "result"))
+            over = self.batch.check(Resolve((resolution,)))
+            if over is None:
+                return resolution
+            fault = MarshalError(over, "result")
+        except MarshalError as error:
+            fault = error
+        self.slots.undo()
+        return Resolution(vpid, is_reject=True, data=self.marshal.serialize(fault))
+
+    def _append_resolutions(self, resolutions: list[Resolution]) -> None:
+        syscall = Resolve(tuple(resolutions))
+        if len(resolutions) == 1 or self.batch.check(syscall) is None:
+            self.batch.append(syscall)
+        else:
+            for resolution in resolutions:
+                self.batch.append(Resolve((resolution,)))
+        for resolution in resolutions:
+            self.slots.forget_promise(resolution.promise)
+
+    def _follow_new(self, mentioned: list[str]) -> None:
+        """Follow the promises of this vat that the kernel has just heard of."""
+        slots = self.slots
+        for slot in sorted(slot for slot in mentioned if slot[0] == "p"):
+            promise = slots.find_promise(slot)
+            if promise is not None and slot not in slots.imported and slot not in slots.exported:
+                self._export_promise(slot, promise)
+
+    # References --------------------------------------------------------------------------------
+
+    def _value_to_slot(self, value: object) -> tuple[str, str | None] | None:
+        if isinstance(value, Presence):
+            return vref_of(value), iface_of(value)
+        if isinstance(value, Promise):
+            return self.slots.name_promise(value), None
+        if isinstance(value, (Future, CoroutineType)):
+            return self.slots.name_promise(promise_for(self._loop, value)), None
+        iface = find_iface(value)
+        return None if iface is None else (self.slots.export(value), iface)
+
+    def _slot_to_value(self, slot: str, iface: str | None, is_promise_wanted: bool) -> object:  # noqa: FBT001
+        vref = Vref(slot)
+        if is_promise(vref) is not is_promise_wanted:
+            raise MarshalError(f"the body takes {slot} for {'a promise' if is_promise_wanted else 'an object'}")
+        if is_promise_wanted:
+            promise = self.slots.find_promise(slot)
+            return self._import_promise(vref) if promise is None else promise
+        if is_vat_allocated(vref):
+            value = self.slots.find_export(slot)
+            if value is None:
+                raise unknown_reference(slot)
+            return value
+        return self.slots.provide_presence(vref, iface)
+
+    def _import_promise(self, vpid: Vref) -> Promise[Any]:
+        if is_vat_allocated(vpid):
+            raise unknown_reference(vpid)
+        promise: Promise[Any] = Promise(self._loop)
+        promise.mark_handled()  # whoever sent for its result is asked to look at it, not this vat
+        self.slots.register_promise(vpid, promise)
+        self.slots.imported[vpid] = promise
+        if self._collected is None:
+            self.batch.append(Subscribe(vpid))
+        else:
+            self._collected.append(vpid)
+        return promise
+
+    def _make_error_id(self, error: BaseException) -> str | None:
+        """An id by which the console of this delivery and whoever gets the error can find each other."""
+        if isinstance(error, RemoteError):
+            return error.error_id
+        error_id = f"error:liveSlots:{self._vat}#{_FIRST_ERROR_NUMBER + self._error_count}"
+        self._error_count += 1
+        self._report(error_id, error)
+        return error_id
+
+
+def _make_call(method: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
+    return [method, args, kwargs] if kwargs else [method, args]
+
+
+def _parse_call(value: object) -> tuple[object, list[Any], dict[str, Any]]:
+    """A message's method and arguments. Another vat made it: it may be anything."""
+    match value:
+        case [method, list(args)]:
+            return method, args, {}
+        case [method, list(args), dict(kwargs)]:
+            return method, args, kwargs
+        case _:
+            raise MarshalError("a message is [method, [args...]] or [method, [args...], {kwargs}]")
+
+
+def _name_argument(error: MarshalError) -> MarshalError:
+    """`error`, with the path as the sender wrote it: ``args[0]`` instead of ``[1][0]``."""
+    text = str(error).removeprefix(f"{error.path}: ") if error.path else str(error)
+    for prefix, name in (("[1]", "args"), ("[2]", "kwargs")):
+        if error.path.startswith(prefix):
+            return MarshalError(text, name + error.path[len(prefix) :])
+    return MarshalError(text, "args")

@@ -1,0 +1,214 @@
+"""A vat's end of the kernel-vat protocol: texts in, texts out.
+
+Owns the numbering of deliveries. A realm makes one `VatSession`, sends `hello` on every new port, passes each text
+that comes to `receive`, and sends what that returns. Sans-IO: no port, clock or thread here.
+
+A session goes through these states:
+
+    FRESH --start--> REPLAYING --go--> READY --deliver--> READY
+    any state --failure--> FAILED, in which everything is answered with the same failure
+
+Invariants:
+    * `receive` never raises, whatever the text.
+    * A delivery is carried out once: the same text again gets the same answer again.
+    * After a difference between a replay and its record nothing more is carried out.
+
+Source: `kernel_py.wire.protocol`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Any
+
+from kernel_py.vat.determinism import Ambient
+from kernel_py.vat.store import VatStore
+from kernel_py.vat.supervisor import Outcome, Supervisor
+from kernel_py.wire import canonical
+from kernel_py.wire.errors import MarshalError, cut_middle
+from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
+from kernel_py.wire.protocol import PROTOCOL_VERSION, TranscriptEntry, VatSpec, parse_transcript_entry
+
+
+class Phase(Enum):
+    FRESH = auto()
+    REPLAYING = auto()
+    READY = auto()
+    FAILED = auto()
+
+
+class VatSession:
+    """One realm's conversation with the kernel.
+
+    Args:
+        make_store: opens the vat store; called once, at "start".
+        ambient: the clock and entropy of the realm, from `install_determinism` where the realm is the vat's
+            own; by default one that only this vat's code sees.
+        memory_bytes: tells the realm's memory, for people; None if it is not known.
+    """
+
+    def __init__(
+        self,
+        *,
+        make_store: Callable[[], VatStore] = VatStore,
+        ambient: Ambient | None = None,
+        memory_bytes: Callable[[], int | None] = lambda: None,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self._make_store = make_store
+        self._ambient = Ambient() if ambient is None else ambient
+        self._memory_bytes = memory_bytes
+        self._limits = limits
+        self._phase = Phase.FRESH
+        self._failure = ""
+        self._spec: VatSpec | None = None
+        self._supervisor: Supervisor | None = None
+        self._delivered = 0
+        self._last_deliver = ""
+        self._last_done = ""
+
+    def hello(self) -> str:
+        """The first text for a new port."""
+        spec = self._spec
+        return canonical.dump(
+            [
+                "hello",
+                {
+                    "protocol": PROTOCOL_VERSION,
+                    "vat": None if spec is None else spec.vat,
+                    "incarnation": 0 if spec is None else spec.incarnation,
+                    "delivered": self._delivered,
+                },
+            ]
+        )
+
+    def receive(self, text: str) -> list[str]:
+        """Take one text from the kernel; the texts to send back, in order."""
+        if text == self._last_deliver:
+            return [self._last_done]
+        try:
+            message = canonical.load(text)
+        except (ValueError, TypeError, RecursionError) as error:
+            return self._fail(f"a text from the kernel is not JSON: {error}")
+        if self._phase is Phase.FAILED:
+            return [canonical.dump(["failed", self._failure])]
+        match message:
+            case ["deliver", int(number), int(time_ms), delivery]:
+                return self._deliver(number, time_ms, delivery, text)
+            case ["start", spec]:
+                return self._start(spec)
+            case ["replay", [*entries]]:
+                return self._replay(entries)
+            case ["go", int(delivered)]:
+                return self._go(delivered)
+            case _:
+                return self._fail(f"unknown message from the kernel: {text!r:.200}")
+
+    def close(self) -> None:
+        """Let go of the vat. Only for hosts in which one process has many vats."""
+        if self._supervisor is not None:
+            self._supervisor.close()
+
+    # Messages ----------------------------------------------------------------------------------
+
+    def _start(self, value: object) -> list[str]:
+        if self._phase is not Phase.FRESH:
+            return self._fail("this realm is a vat already; a new vat needs a new realm")
+        try:
+            spec = parse_spec(value)
+            self._spec = spec
+            self._ambient.start(spec.seed, spec.vat)
+            self._supervisor = Supervisor(spec, self._make_store(), self._ambient, limits=self._limits)
+        except Exception as error:  # noqa: BLE001 - a store that cannot be opened is the host's word for it
+            return self._fail(f"the vat cannot start: {type(error).__name__}: {error}")
+        self._phase = Phase.REPLAYING
+        return []
+
+    def _replay(self, entries: list[object]) -> list[str]:
+        if self._phase is not Phase.REPLAYING:
+            return self._fail("a replay comes after start and before go")
+        for value in entries:
+            try:
+                entry = parse_transcript_entry(value)
+            except MarshalError as error:
+                return self._fail(f"after delivery {self._delivered}: {error}")
+            if entry.number != self._delivered + 1:
+                return self._fail(
+                    f"replay of delivery {entry.number} after {self._delivered}: the transcript has a gap"
+                )
+            outcome = self._carry_out(entry.number, entry.time_ms, entry.delivery)
+            difference = describe_difference(entry, outcome)
+            if difference is not None:
+                return self._fail(f"replay of delivery {entry.number} differs from the record. {difference}")
+        return []
+
+    def _go(self, delivered: int) -> list[str]:
+        if self._phase is not Phase.REPLAYING:
+            return self._fail("go comes once, after start and the replay")
+        if delivered != self._delivered:
+            return self._fail(f"the kernel counts {delivered} deliveries, the replay had {self._delivered}")
+        self._phase = Phase.READY
+        return [canonical.dump(["ready", delivered])]
+
+    def _deliver(self, number: int, time_ms: int, delivery: object, text: str) -> list[str]:
+        if self._phase is not Phase.READY:
+            return self._fail("a delivery came before go")
+        if number <= self._delivered:
+            return self._fail(
+                f"the vat is ahead of the kernel: it was given another delivery {number} after {self._delivered}"
+            )
+        if number > self._delivered + 1:
+            return self._fail(f"the vat is behind the kernel: it was given delivery {number} after {self._delivered}")
+        outcome = self._carry_out(number, time_ms, delivery)
+        status = ["ok", None] if outcome.error is None else ["error", outcome.error]
+        usage = {"memory_bytes": self._memory_bytes(), "console": outcome.console}
+        self._last_done = canonical.dump(["done", number, status, outcome.syscalls, usage])
+        self._last_deliver = text
+        return [self._last_done]
+
+    def _carry_out(self, number: int, time_ms: int, delivery: object) -> Outcome:
+        assert self._supervisor is not None
+        self._delivered = number
+        return self._supervisor.deliver(number, time_ms, delivery)
+
+    def _fail(self, reason: str) -> list[str]:
+        if self._phase is not Phase.FAILED:
+            self._phase = Phase.FAILED
+            name = "a fresh realm" if self._spec is None else f"vat {self._spec.vat} ({self._spec.name})"
+            self._failure = cut_middle(f"{name}: {reason}", self._limits.error_chars_max)
+        return [canonical.dump(["failed", self._failure])]
+
+
+def parse_spec(value: object) -> VatSpec:
+    """Parse the payload of "start".
+
+    Raises:
+        MarshalError: it is not a vat's specification, or of another version of the protocol.
+    """
+    match value:
+        case {
+            "protocol": 1,
+            "vat": str(vat),
+            "incarnation": int(incarnation),
+            "name": str(name),
+            "seed": str(seed),
+            "main": str(main),
+            "files": dict(files),
+        } if all(isinstance(text, str) for text in files.values()):
+            return VatSpec(vat, incarnation, name, seed, main, files)
+        case _:
+            raise MarshalError(f"not the specification of a vat, of protocol {PROTOCOL_VERSION}: {value!r:.200}")
+
+
+def describe_difference(entry: TranscriptEntry, outcome: Outcome) -> str | None:
+    """Say where a replayed delivery differs from its record, or None if its syscalls are the same."""
+    expected: list[Any] = entry.syscalls
+    actual = outcome.syscalls
+    for index in range(max(len(expected), len(actual))):
+        want = canonical.dump_sorted(expected[index]) if index < len(expected) else "no further syscall"
+        have = canonical.dump_sorted(actual[index]) if index < len(actual) else "no further syscall"
+        if want != have:
+            error = f" The replay ended with: {outcome.error:.2000}" if outcome.error else ""
+            return f"Syscall {index + 1}: expected {want:.1000}, actual {have:.1000}.{error}"
+    return None

@@ -1,0 +1,148 @@
+"""The supervisor: one vat, from its source files to the outcome of each delivery.
+
+Owns the parts of a vat and the course of a delivery: the clock and entropy are set, standard output is redirected,
+the delivery is dispatched as the first job of the vat's loop, the loop runs until it is idle, and what the delivery did
+is taken: the batch of syscalls, the console.
+
+A delivery that the vat cannot carry out at all, such as a start that fails, has an error for an outcome, and no syscalls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import CoroutineType
+from typing import Any
+
+from kernel_py.vat.baggage import Baggage
+from kernel_py.vat.console import Console
+from kernel_py.vat.determinism import Ambient
+from kernel_py.vat.exo import find_iface
+from kernel_py.vat.liveslots import Liveslots
+from kernel_py.vat.loader import VatModules
+from kernel_py.vat.loop import VatLoop
+from kernel_py.vat.powers import Powers
+from kernel_py.vat.presence import Presence
+from kernel_py.vat.promise import Promise, State
+from kernel_py.vat.store import VatStore
+from kernel_py.vat.tracebacks import format_error
+from kernel_py.wire.capdata import CapData
+from kernel_py.wire.deliveries import Delivery, StartVat, parse_delivery
+from kernel_py.wire.errors import MarshalError
+from kernel_py.wire.limits import Limits
+from kernel_py.wire.protocol import VatSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a delivery did. `error` is None if it was carried out; `syscalls` are in JSON form."""
+
+    error: str | None
+    syscalls: list[list[Any]]
+    console: list[str]
+
+
+class Supervisor:
+    """One incarnation of one vat."""
+
+    def __init__(self, spec: VatSpec, store: VatStore, ambient: Ambient, *, limits: Limits) -> None:
+        self._limits = limits
+        self._store = store
+        self._ambient = ambient
+        self._console = Console(limits)
+        self._loop = VatLoop(self._report)  # type: ignore[abstract]  # it refuses what it does not define
+        self._modules = VatModules(spec.vat, spec.files, spec.main, replacements=ambient.replacements)
+        self._liveslots = Liveslots(spec.vat, store, self._loop, limits=limits, report=self._report)
+        self._powers = Powers(spec.name, self._liveslots)
+        self._root: Promise[Any] | None = None
+        self._root_builder: object = None
+        self._error: str | None = None
+
+    def deliver(self, number: int, time_ms: int, delivery: object) -> Outcome:
+        """Carry out one delivery, given as JSON values."""
+        self._error = None
+        self._ambient.begin(number, time_ms)
+        self._powers._begin(time_ms)  # noqa: SLF001 - vat code sees it, and must not set the time
+        self._loop.now_s = time_ms / 1000
+        self._loop.enqueue(self._dispatch, delivery)
+        with self._console.redirecting():
+            self._loop.run_until_idle()
+            if self._root is not None:
+                self._finish_start(self._root)
+            for error in self._loop.take_unhandled():
+                self._report("a failure that nobody has looked at yet", error)
+        self._liveslots.finish()
+        self._store.commit()
+        try:
+            syscalls = self._liveslots.batch.take()
+        except MarshalError as error:
+            syscalls = []
+            self._error = str(error)
+        return Outcome(self._error, [] if self._error else syscalls, self._console.take())
+
+    def close(self) -> None:
+        """The vat's realm goes on without it; only for hosts in which one process has many vats."""
+        self._modules.close()
+        self._store.close()
+
+    def _dispatch(self, value: object) -> None:
+        try:
+            delivery: Delivery = parse_delivery(value)
+            if isinstance(delivery, StartVat) and self._root_builder is None:
+                self._start(delivery.parameters)
+            elif self._root_builder is None:
+                raise MarshalError("this vat has not been started")  # noqa: TRY301
+            else:
+                self._liveslots.dispatch(delivery)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the delivery's outcome
+            self._error = self._format(error)
+
+    # Starting ----------------------------------------------------------------------------------
+
+    def _start(self, parameters: CapData) -> None:
+        main = self._modules.load_main()
+        builder = getattr(main, "build_root_object", None)
+        if not callable(builder):
+            raise AttributeError(f"{main.__file__} does not define build_root_object(powers, parameters, baggage)")
+        self._root_builder = builder
+        baggage = Baggage(self._store, self._liveslots.slots, self._limits)
+        value = builder(self._powers, self._liveslots.marshal.unserialize(parameters), baggage)
+        self._root_builder = value
+        self._root = Promise(self._loop)
+        self._root.mark_handled()
+        self._root.resolve(value)
+
+    def _finish_start(self, root: Promise[Any]) -> None:
+        """The queue is empty after build_root_object: it must have given the root."""
+        self._root = None
+        match root.state:
+            case State.PENDING:
+                where = describe_wait(self._root_builder)
+                self._error = (
+                    f"build_root_object did not finish: it waits for {where}. It can wait only for what this vat "
+                    "settles by itself; send from a method, such as bootstrap, instead"
+                )
+            case State.REJECTED:
+                self._error = self._format(root.error())
+            case State.FULFILLED if isinstance(root.value, Presence) or find_iface(root.value) is None:
+                self._error = f"build_root_object must return an Exo or another far object, not {root.value!r:.200}"
+            case State.FULFILLED:
+                self._liveslots.slots.export_root(root.value)
+
+    # Reports -----------------------------------------------------------------------------------
+
+    def _report(self, what: str, error: BaseException | None) -> None:
+        text = what if error is None else f"{what}: {self._format(error)}"
+        self._console.line(text)
+
+    def _format(self, error: BaseException) -> str:
+        return format_error(error, self._modules.sources, self._limits)
+
+
+def describe_wait(waiting: object) -> str:
+    """Where a coroutine is suspended, for people: its innermost frame in a source file."""
+    where = "a promise"
+    while isinstance(waiting, CoroutineType) and waiting.cr_frame is not None:
+        frame = waiting.cr_frame
+        where = f"what {frame.f_code.co_name} awaits in {frame.f_code.co_filename}, line {frame.f_lineno}"
+        waiting = waiting.cr_await
+    return where
