@@ -74,7 +74,7 @@ class Clusters:
         cluster = self.get(cluster_id)
         if any(self._vats.get(member).state is not VatState.RUNNING for _, member in cluster.vats):
             return
-        roots = {name: Ref(self._vats.get(member).root) for name, member in cluster.vats}
+        roots = {name: Ref(self._vats.get(member).root, f"Alleged: {name}") for name, member in cluster.vats}
         call = kmarshal.serialize_call("bootstrap", [roots, {}])
         result = self._references.create_promise(None)
         self._references.take_hold(result)

@@ -1,8 +1,8 @@
 """The kernel: a machine that takes replies, requests and the time, and gives deliveries and responses.
 
 Sans-IO. The host calls one of the inputs (`request`, `complete`, `fault`, `worker_died`, ...), then
-`dispatch`, then `take_outbox`, and carries out what it finds there; it makes the outbox's delta
-durable before it sends the outbox's responses and events. Deliveries may be sent at once.
+`dispatch`, then `take_actions`, which it carries out at once, and `take_commit`, of which it makes the
+delta durable before it sends the responses and events.
 
 Every input is one transaction or several; between them the state is consistent, so a host may be
 killed between any two calls, or within one. A new `Kernel` over the stored state goes on from
@@ -33,7 +33,7 @@ from kernel_py.core.control import (
 )
 from kernel_py.core.cranks import Cranks
 from kernel_py.core.events import Log
-from kernel_py.core.outputs import Deliver, Outbox, Respond
+from kernel_py.core.outputs import Actions, Commit, Deliver, Outbox, Respond
 from kernel_py.core.promises import Promises
 from kernel_py.core.queues import Queues
 from kernel_py.core.references import References
@@ -229,13 +229,13 @@ class Kernel:
 
     # --- outputs --------------------------------------------------------------------------------
 
-    def take_outbox(self) -> Outbox:
-        """What is to be done since the last call; the caller owns it."""
-        taken, fresh = self._outbox, Outbox()
-        taken_copy = Outbox(taken.deliveries, taken.stops, taken.responses, taken.events, self._state.take_delta())
-        taken.deliveries, taken.stops = fresh.deliveries, fresh.stops
-        taken.responses, taken.events = fresh.responses, fresh.events
-        return taken_copy
+    def take_actions(self) -> Actions:
+        """What the host may do at once; it owns the lists."""
+        return self._outbox.take_actions()
+
+    def take_commit(self) -> Commit:
+        """What the host must make durable since the last call, and what may leave after that; it owns it."""
+        return self._outbox.take_commit(self._state.take_delta())
 
     def observe(self, *, is_observed: bool) -> None:
         """Make log events, or stop making them."""

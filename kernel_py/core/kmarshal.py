@@ -34,7 +34,7 @@ class Ref:
 def _value_to_slot(value: object) -> tuple[str, str | None] | None:
     if not isinstance(value, Ref):
         return None
-    return (value.kref, None) if value.kref[1] == "p" else (value.kref, value.iface)
+    return (value.kref, None) if value.kref[1] == "p" else (value.kref, value.iface or "Remotable")
 
 
 def _slot_to_value(slot: str, iface: str | None, is_promise: bool) -> Ref:  # noqa: FBT001 -- Marshal's signature

@@ -29,20 +29,42 @@ class Respond:
     text: str
 
 
-@dataclass(slots=True)
-class Outbox:
-    """One taking of the kernel's outputs; the taker owns it.
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """What may be done at once.
 
     Attributes:
         stops: terminated vats, whose realms the host destroys.
-        events: log records, in order; empty unless `Kernel.is_observed`.
     """
+
+    deliveries: list[Deliver]
+    stops: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What must be made durable, and what may leave after that and not before.
+
+    Attributes:
+        events: log records, in order; empty unless the kernel is observed.
+    """
+
+    delta: Delta
+    responses: list[Respond]
+    events: list[dict[str, Any]]
+
+    def __bool__(self) -> bool:
+        return bool(self.delta or self.responses or self.events)
+
+
+@dataclass(slots=True)
+class Outbox:
+    """The outputs of the cranks so far, until the host takes them."""
 
     deliveries: list[Deliver] = field(default_factory=list)
     stops: list[str] = field(default_factory=list)
     responses: list[Respond] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
-    delta: Delta = field(default_factory=Delta)
 
     def marks(self) -> tuple[int, int, int, int]:
         return len(self.deliveries), len(self.stops), len(self.responses), len(self.events)
@@ -54,3 +76,13 @@ class Outbox:
         del self.stops[stops:]
         del self.responses[responses:]
         del self.events[events:]
+
+    def take_actions(self) -> Actions:
+        actions = Actions(self.deliveries, self.stops)
+        self.deliveries, self.stops = [], []
+        return actions
+
+    def take_commit(self, delta: Delta) -> Commit:
+        commit = Commit(delta, self.responses, self.events)
+        self.responses, self.events = [], []
+        return commit

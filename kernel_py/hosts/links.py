@@ -1,0 +1,85 @@
+"""Links: the kernel's side of one realm, from hello to the last delivery.
+
+Owns the state machine between a host and a vat's realm. Sans-IO: texts and events in, actions out; the host carries
+out the actions. `TRANSITIONS` is the whole of it.
+
+    absent    no realm; one is wanted as soon as there is a delivery
+    creating  a realm was asked for; its hello is awaited
+    loading   the fresh realm said hello; the host fetches source and transcript
+    replaying everything was sent; "ready" is awaited
+    ready     the vat is as far as the kernel's record; deliveries pass
+    broken    the vat could not be brought back; deliveries wait until it is restarted or terminated
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kernel_py.wire import protocol
+from kernel_py.wire.errors import KernelBug
+
+
+class LinkState(StrEnum):
+    ABSENT = "absent"
+    CREATING = "creating"
+    LOADING = "loading"
+    REPLAYING = "replaying"
+    READY = "ready"
+    BROKEN = "broken"
+
+
+TRANSITIONS: dict[tuple[LinkState, str], LinkState] = {
+    (LinkState.ABSENT, "create"): LinkState.CREATING,
+    (LinkState.ABSENT, "reconnect"): LinkState.CREATING,
+    (LinkState.CREATING, "load"): LinkState.LOADING,
+    (LinkState.CREATING, "found"): LinkState.READY,
+    (LinkState.CREATING, "lost"): LinkState.ABSENT,
+    (LinkState.LOADING, "replay"): LinkState.REPLAYING,
+    (LinkState.LOADING, "lost"): LinkState.ABSENT,
+    (LinkState.LOADING, "break"): LinkState.BROKEN,
+    (LinkState.REPLAYING, "ready"): LinkState.READY,
+    (LinkState.REPLAYING, "lost"): LinkState.ABSENT,
+    (LinkState.REPLAYING, "break"): LinkState.BROKEN,
+    (LinkState.READY, "lost"): LinkState.ABSENT,
+    (LinkState.CREATING, "break"): LinkState.BROKEN,
+    (LinkState.BROKEN, "lost"): LinkState.BROKEN,
+}
+
+
+@dataclass(slots=True)
+class Link:
+    """One vat's realm as the host sees it.
+
+    Attributes:
+        waiting: text of the delivery to send once ready, or "".
+        sent: text of the delivery that the realm is carrying out, or "".
+        failures: realms lost since the last completed delivery.
+        reason: why it is broken.
+        generation: counts realms, so that what belongs to an earlier one is told apart.
+    """
+
+    state: LinkState = LinkState.ABSENT
+    waiting: str = ""
+    sent: str = ""
+    failures: int = 0
+    reason: str = ""
+    memory_bytes: int | None = None
+    generation: int = 0
+
+    def step(self, action: str) -> None:
+        """Take one transition, or raise KernelBug."""
+        state = TRANSITIONS.get((self.state, action))
+        if state is None:
+            raise KernelBug(f"cannot {action} a realm that is {self.state}")
+        self.state = state
+
+    def can(self, action: str) -> bool:
+        return (self.state, action) in TRANSITIONS
+
+
+def is_reusable(hello: protocol.Hello, incarnation: int, delivered: int, *, has_inflight: bool) -> bool:
+    """Whether a realm found alive may go on: it is at the kernel's record, or one ahead with the answer in hand."""
+    if hello.incarnation != incarnation:
+        return False
+    return hello.delivered == delivered or (has_inflight and hello.delivered == delivered + 1)

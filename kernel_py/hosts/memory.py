@@ -1,0 +1,204 @@
+"""The in-process host: a kernel and its vats in one thread, with nothing asynchronous and no sleeping.
+
+For tests, benchmarks and programs that want vats without isolation. Vats run in this very interpreter: they are
+separate heaps by convention only, and this host confines nothing.
+
+The host owns the backend; `reopen` gives a new host over the same backend, as after a crash.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+from kernel_py.core.control import Call, parse_call
+from kernel_py.core.kernel import Kernel
+from kernel_py.core.store import Backend, MemoryBackend
+from kernel_py.vat.session import VatSession
+from kernel_py.wire import protocol
+from kernel_py.wire.errors import HostFault, IllegalSyscall, KernelBug, KernelError
+from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
+
+_T = TypeVar("_T")
+
+
+def run_now(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """Run a coroutine that never waits, such as those of synchronous backends."""
+    try:
+        coroutine.send(None)
+    except StopIteration as finished:
+        return finished.value  # type: ignore[no-any-return]
+    coroutine.close()
+    raise KernelBug("a synchronous backend waited")
+
+
+class RequestFailed(KernelError):
+    """A control request was answered with an error.
+
+    Attributes:
+        path: where in the parameters the fault lies, or "".
+    """
+
+    def __init__(self, error: Mapping[str, Any]) -> None:
+        super().__init__(error["message"])
+        self.path = error.get("data", {}).get("path", "")
+        self.code = error["code"]
+
+
+class MemoryHost:
+    """Runs a kernel with vats in this process, one step at a time."""
+
+    def __init__(
+        self,
+        backend: Backend | None = None,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        seed: str = "seed",
+        is_serial: bool = False,
+        now_ms: Callable[[], int] | None = None,
+    ) -> None:
+        self.backend = backend if backend is not None else MemoryBackend()
+        self.limits = limits
+        self.events: list[dict[str, Any]] = []
+        self._options = {"seed": seed, "is_serial": is_serial, "now_ms": now_ms}
+        self._ticks = 0
+        self._now_ms = now_ms or self._tick
+        self._sessions: dict[str, VatSession] = {}
+        self._responses: dict[str, str] = {}
+        self._requests = 0
+        self.kernel = Kernel(run_now(self.backend.load()), seed=seed, limits=limits, is_serial=is_serial)
+        self._pending: list[tuple[str, str]] = []
+        self.kernel.redeliver()
+        self._take()
+
+    def _tick(self) -> int:
+        self._ticks += 1
+        return self._ticks
+
+    def reopen(self) -> MemoryHost:
+        """A new host over the same backend; this one, and every vat in it, is forgotten as in a crash."""
+        return MemoryHost(self.backend, limits=self.limits, **self._options)  # type: ignore[arg-type]
+
+    # --- the loop -------------------------------------------------------------------------------
+
+    def step(self) -> bool:
+        """Carry out one delivery. Returns whether there was one."""
+        if not self._pending:
+            self.kernel.dispatch(self._now_ms())
+            self._take()
+        if not self._pending:
+            return False
+        vat, text = self._pending.pop(0)
+        self._deliver(vat, text)
+        return True
+
+    def run(self, steps_max: int = 1_000_000) -> int:
+        """Step until nothing is left to do. Returns the number of deliveries."""
+        for steps in range(steps_max):
+            if not self.step():
+                return steps
+        raise KernelBug(f"still busy after {steps_max:,} deliveries")
+
+    def _deliver(self, vat: str, text: str) -> None:
+        session = self._sessions.get(vat)
+        if session is None:
+            session = self._open_session(vat)
+        for reply in session.receive(text):
+            try:
+                parsed = protocol.parse_vat_text(reply, self.limits)
+            except IllegalSyscall as fault:
+                self.kernel.fault(vat, fault)
+                break
+            match parsed:
+                case protocol.Done():
+                    self.kernel.complete(vat, parsed)
+                case protocol.Failed(error=error):
+                    del self._sessions[vat]
+                    self.kernel.worker_died(vat, HostFault(error))
+                case _:
+                    raise KernelBug(f"unexpected from {vat}: {reply:.200}")
+        self._take()
+
+    def _open_session(self, vat: str) -> VatSession:
+        """Start a vat and bring it up to the kernel's record of it."""
+        record = self.kernel.get_vat(vat)
+        delivered = self.kernel.get_delivered(vat)
+        files = json.loads(run_now(self.backend.read_bundle(record.bundle)))
+        entries = run_now(self.backend.read_transcript(vat, 1, delivered)) if delivered else []
+        session = VatSession(limits=self.limits)
+        texts = [protocol.dump_start(self.kernel.get_spec(vat, files)), protocol.dump_replay(entries)]
+        replies = [reply for text in (*texts, protocol.dump_go(delivered)) for reply in session.receive(text)]
+        for reply in replies:
+            parsed = protocol.parse_vat_text(reply, self.limits)
+            if isinstance(parsed, protocol.Failed):
+                raise HostFault(parsed.error)
+        self._sessions[vat] = session
+        return session
+
+    def _take(self) -> None:
+        actions, commit = self.kernel.take_actions(), self.kernel.take_commit()
+        if commit.delta:
+            run_now(self.backend.commit(commit.delta))
+        if actions.stops:
+            for vat in actions.stops:
+                self._sessions.pop(vat, None)
+            self._pending = [(vat, text) for vat, text in self._pending if vat not in actions.stops]
+        self._pending.extend((delivery.vat, delivery.text) for delivery in actions.deliveries)
+        self._responses.update((response.key, response.text) for response in commit.responses)
+        self.events.extend(commit.events)
+
+    def evict(self, vat: str) -> None:
+        """Forget a vat's heap; its next delivery brings it back by replay."""
+        self._sessions.pop(vat, None)
+
+    # --- control --------------------------------------------------------------------------------
+
+    def post(self, method: str, params: dict[str, Any] | None = None, key: str = "") -> str:
+        """Make a control request without waiting. Returns its key, for `find_response`."""
+        self._requests += 1
+        key = key or f"{method}-{self._requests}"
+        text = json.dumps({"jsonrpc": "2.0", "id": key, "method": method, "params": params or {}})
+        call = parse_call(text, self.limits)
+        self.kernel.request(Call(call.key, call.method, call.params), {})
+        self._take()
+        return key
+
+    def find_response(self, key: str) -> Any:
+        """The result of a request, or None if it is not answered yet.
+
+        Raises:
+            RequestFailed: it was answered with an error.
+        """
+        text = self._responses.get(key)
+        if text is None:
+            return None
+        response = json.loads(text)
+        if "error" in response:
+            raise RequestFailed(response["error"])
+        return response["result"]
+
+    def request(self, method: str, params: dict[str, Any] | None = None) -> Any:
+        """Make a control request, run until it is answered, acknowledge it, and return its result.
+
+        Raises:
+            RequestFailed: it was answered with an error.
+            HostFault: nothing is left to do and it is not answered: it waits for something outside.
+        """
+        key = self.post(method, params)
+        while key not in self._responses:
+            if not self.step():
+                raise HostFault(f"{method} is not answered and nothing is left to do")
+        try:
+            return self.find_response(key)
+        finally:
+            self.kernel.acknowledge(key)
+            self._take()
+
+    def launch(self, config: dict[str, Any], files: dict[str, str]) -> dict[str, Any]:
+        """Launch a cluster; returns ``{cluster, vats, root, result}``."""
+        return dict(self.request("launch", {"config": config, "files": files}))
+
+    def send(self, target: str, method: str, args: str = "") -> dict[str, Any]:
+        """Send a message and run until it is settled; returns ``{status, value, body, slots}``."""
+        return dict(self.request("send", {"target": target, "method": method, "args": args}))

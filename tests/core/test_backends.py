@@ -1,0 +1,139 @@
+"""One conformance suite over every backend that runs outside a browser."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kernel_py.core.store import Backend, Delta, MemoryBackend
+from kernel_py.hosts.memory import run_now
+from kernel_py.hosts.native.sqlite_store import SqliteBackend
+from kernel_py.wire.errors import StoreError
+
+Reopen = Callable[[], Backend]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Reopen:
+    """Opens the backend; called again, opens what the first one stored."""
+    if request.param == "memory":
+        backend = MemoryBackend()
+        return lambda: backend
+    opened: list[SqliteBackend] = []
+
+    def open_file() -> Backend:
+        for earlier in opened:
+            run_now(earlier.close())
+        opened.append(SqliteBackend(tmp_path / "store.db"))
+        return opened[-1]
+
+    request.addfinalizer(lambda: [run_now(backend.close()) for backend in opened])
+    return open_file
+
+
+def test_a_new_backend_is_empty(reopen: Reopen) -> None:
+    assert run_now(reopen().load()) == {}
+
+
+def test_puts_and_deletes_survive_reopening(reopen: Reopen) -> None:
+    backend = reopen()
+    run_now(
+        backend.commit(
+            Delta(
+                puts={"a.1": "1", "a.2": "", "b.ü": "ü\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16")}
+            )
+        )
+    )
+    run_now(backend.commit(Delta(puts={"a.1": "2"}, deletes=["b.ü", "never.there"])))
+    assert run_now(reopen().load()) == {"a.1": "2", "a.2": ""}
+
+
+def test_transcripts_are_read_by_range(reopen: Reopen) -> None:
+    backend = reopen()
+    run_now(backend.commit(Delta(transcript=[("v1", n, f"entry {n}") for n in range(1, 6)] + [("v2", 1, "other")])))
+    assert run_now(reopen().read_transcript("v1", 2, 4)) == ["entry 2", "entry 3", "entry 4"]
+
+
+@pytest.mark.parametrize(("first", "last", "missing"), [(0, 1, 0), (2, 4, 3), (1, 5, 3), (5, 6, 5)])
+def test_a_missing_transcript_entry_is_named(reopen: Reopen, first: int, last: int, missing: int) -> None:
+    backend = reopen()
+    run_now(backend.commit(Delta(transcript=[("v1", 1, "a"), ("v1", 2, "b"), ("v1", 4, "d")])))
+    with pytest.raises(StoreError, match=f"v1 has no entry {missing}:"):
+        run_now(backend.read_transcript("v1", first, last))
+
+
+def test_dropping_a_transcript_leaves_the_others(reopen: Reopen) -> None:
+    backend = reopen()
+    run_now(backend.commit(Delta(transcript=[("v1", 1, "a"), ("v2", 1, "b")])))
+    run_now(backend.commit(Delta(transcript_drops=["v1"])))
+    backend = reopen()
+    assert run_now(backend.read_transcript("v2", 1, 1)) == ["b"]
+    with pytest.raises(StoreError):
+        run_now(backend.read_transcript("v1", 1, 1))
+
+
+def test_bundles_are_kept_and_dropped(reopen: Reopen) -> None:
+    backend = reopen()
+    run_now(backend.commit(Delta(bundles={"b1-1": "one", "b1-2": "two"})))
+    run_now(backend.commit(Delta(bundle_drops=["b1-1"])))
+    backend = reopen()
+    assert run_now(backend.read_bundle("b1-2")) == "two"
+    with pytest.raises(StoreError, match="no bundle b1-1"):
+        run_now(backend.read_bundle("b1-1"))
+
+
+def test_a_bundle_dropped_and_added_in_one_delta_stays(reopen: Reopen) -> None:
+    backend = reopen()
+    run_now(backend.commit(Delta(bundles={"b1-1": "one"})))
+    run_now(backend.commit(Delta(bundles={"b1-1": "one"}, bundle_drops=["b1-1"])))
+    assert run_now(reopen().read_bundle("b1-1")) == "one"
+
+
+def test_a_failed_sqlite_commit_stores_nothing(tmp_path: Path) -> None:
+    backend = SqliteBackend(tmp_path / "store.db")
+    run_now(backend.commit(Delta(puts={"a.1": "1"}, transcript=[("v1", 1, "a")])))
+    with pytest.raises(StoreError, match="nothing was stored"):
+        run_now(backend.commit(Delta(puts={"a.1": "2", "a.2": "3"}, transcript=[("v1", 1, "again")])))
+    assert run_now(backend.load()) == {"a.1": "1"}
+    run_now(backend.close())
+
+
+def test_a_second_kernel_on_one_file_is_refused(tmp_path: Path) -> None:
+    first = SqliteBackend(tmp_path / "store.db")
+    with pytest.raises(StoreError, match="in use by another kernel"):
+        SqliteBackend(tmp_path / "store.db")
+    run_now(first.close())
+
+
+def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("shopping list, " * 1000)
+    with pytest.raises(StoreError, match="not an SQLite file"):
+        SqliteBackend(text)
+    assert text.read_text().startswith("shopping list")
+    other = tmp_path / "other.db"
+    with sqlite3.connect(other) as db:
+        db.execute("CREATE TABLE songs (title)")
+    db.close()
+    with pytest.raises(StoreError, match="another program"):
+        SqliteBackend(other)
+
+
+def test_a_store_of_a_newer_format_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    run_now(SqliteBackend(path).close())
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE format SET name = 'kernel_py-2'")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="format kernel_py-2, this version reads kernel_py-1"):
+        SqliteBackend(path)
+    assert path.read_bytes() == before
+
+
+def test_a_directory_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot be opened"):
+        SqliteBackend(tmp_path / "missing" / "store.db")
