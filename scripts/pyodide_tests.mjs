@@ -36,10 +36,13 @@ async function runPytest(args) {
   pyodide.FS.chdir(root);
   pyodide.globals.set("settings", pyodide.toPy({ root, args, sitePackages: findSitePackages() }));
   return pyodide.runPython(`
-    import sys
+    import asyncio, sys
 
     sys.path.append(settings["sitePackages"])
     import pytest
+
+    # Pyodide's own loop counts as running, always; tests expect none, as on CPython.
+    asyncio._set_running_loop(None)
 
     pytest.main(["-p", "_hypothesis_pytestplugin", *settings["args"]])
   `);
