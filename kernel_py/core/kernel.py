@@ -237,6 +237,11 @@ class Kernel:
         """What the host must make durable since the last call, and what may leave after that; it owns it."""
         return self._outbox.take_commit(self._state.take_delta())
 
+    @property
+    def has_responses(self) -> bool:
+        """Whether somebody waits for the next commit."""
+        return bool(self._outbox.responses)
+
     def observe(self, *, is_observed: bool) -> None:
         """Make log events, or stop making them."""
         self._log.is_observed = is_observed

@@ -9,6 +9,7 @@ The host owns the backend; `reopen` gives a new host over the same backend, as a
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
@@ -57,18 +58,27 @@ class MemoryHost:
         seed: str = "seed",
         is_serial: bool = False,
         now_ms: Callable[[], int] | None = None,
+        cranks_per_commit: int = 1,
     ) -> None:
+        """Open a kernel over `backend`, a new one in memory by default.
+
+        Args:
+            now_ms: the clock; by default one that counts the host's own steps.
+            cranks_per_commit: at most so many cranks in one commit. Answers always wait for theirs.
+        """
         self.backend = backend if backend is not None else MemoryBackend()
         self.limits = limits
         self.events: list[dict[str, Any]] = []
-        self._options = {"seed": seed, "is_serial": is_serial, "now_ms": now_ms}
+        self._options = {"seed": seed, "is_serial": is_serial, "now_ms": now_ms, "cranks_per_commit": cranks_per_commit}
+        self._cranks_per_commit = cranks_per_commit
+        self._uncommitted_cranks = 0
         self._ticks = 0
         self._now_ms = now_ms or self._tick
         self._sessions: dict[str, VatSession] = {}
         self._responses: dict[str, str] = {}
         self._requests = 0
         self.kernel = Kernel(run_now(self.backend.load()), seed=seed, limits=limits, is_serial=is_serial)
-        self._pending: list[tuple[str, str]] = []
+        self._pending: deque[tuple[str, str]] = deque()
         self.kernel.redeliver()
         self._take()
 
@@ -88,9 +98,10 @@ class MemoryHost:
             self.kernel.dispatch(self._now_ms())
             self._take()
         if not self._pending:
+            self._commit()
             return False
-        vat, text = self._pending.pop(0)
-        self._deliver(vat, text)
+        self._deliver(*self._pending.popleft())
+        self._take()
         return True
 
     def run(self, steps_max: int = 1_000_000) -> int:
@@ -118,10 +129,10 @@ class MemoryHost:
                     self.kernel.worker_died(vat, HostFault(error))
                 case _:
                     raise KernelBug(f"unexpected from {vat}: {reply:.200}")
-        self._take()
 
     def _open_session(self, vat: str) -> VatSession:
         """Start a vat and bring it up to the kernel's record of it."""
+        self._commit()
         record = self.kernel.get_vat(vat)
         delivered = self.kernel.get_delivered(vat)
         files = json.loads(run_now(self.backend.read_bundle(record.bundle)))
@@ -137,16 +148,23 @@ class MemoryHost:
         return session
 
     def _take(self) -> None:
-        actions, commit = self.kernel.take_actions(), self.kernel.take_commit()
-        if commit.delta:
-            run_now(self.backend.commit(commit.delta))
+        actions = self.kernel.take_actions()
         if actions.stops:
             for vat in actions.stops:
                 self._sessions.pop(vat, None)
-            self._pending = [(vat, text) for vat, text in self._pending if vat not in actions.stops]
+            self._pending = deque(item for item in self._pending if item[0] not in actions.stops)
         self._pending.extend((delivery.vat, delivery.text) for delivery in actions.deliveries)
+        self._uncommitted_cranks += 1
+        if self._uncommitted_cranks >= self._cranks_per_commit or self.kernel.has_responses:
+            self._commit()
+
+    def _commit(self) -> None:
+        commit = self.kernel.take_commit()
+        if commit.delta:
+            run_now(self.backend.commit(commit.delta))
         self._responses.update((response.key, response.text) for response in commit.responses)
         self.events.extend(commit.events)
+        self._uncommitted_cranks = 0
 
     def evict(self, vat: str) -> None:
         """Forget a vat's heap; its next delivery brings it back by replay."""
@@ -192,6 +210,7 @@ class MemoryHost:
         try:
             return self.find_response(key)
         finally:
+            del self._responses[key]
             self.kernel.acknowledge(key)
             self._take()
 
