@@ -113,8 +113,8 @@ def get_method(target: object, method: object) -> Callable[..., Any]:
                 return bound
         raise AttributeError(f"{_name(target)} has no method {method!r:.100}; {_offer(target)}")
     if method is Undefined:
-        if isinstance(target, FunctionType) or hasattr(type(target), "__call__"):
-            return cast("Callable[..., Any]", target)
+        if callable(target):
+            return target
         raise TypeError(f"{_name(target)} is not a function; {_offer(target)}")
     raise TypeError(f"a method's name is text, not {type(method).__name__}")
 

@@ -2,7 +2,7 @@
 
 Owns the import of a vat's files. Each vat has its own table of modules; ``import purse`` in one of its files finds
 ``purse.py`` beside the main file, or from the top of the files, before anything that Python itself has. All else
-is imported as usual, except for the modules that the host replaces (`replacements`): the clock and entropy, where
+is imported as usual, except for the modules that the host replaces (`replace`): the clock and entropy, where
 they cannot be replaced for the whole process.
 
 Modules are also entered in ``sys.modules`` under ``<vat>.<name>``, where dataclasses and typing look.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import builtins
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.machinery import ModuleSpec
 from posixpath import dirname, join, normpath
 from types import ModuleType
@@ -25,14 +25,14 @@ class VatModules:
     """The modules of one vat."""
 
     def __init__(
-        self, vat: str, files: Mapping[str, str], main: str, *, replacements: Mapping[str, ModuleType]
+        self, vat: str, files: Mapping[str, str], main: str, *, replace: Callable[[ModuleType], ModuleType]
     ) -> None:
         self._vat = vat
         self._files = {normpath(path): text for path, text in files.items()}
         self._main = normpath(main)
         folder = dirname(self._main)
         self._folders = [folder, ""] if folder else [""]
-        self._replacements = replacements
+        self._replace = replace
         self._modules: dict[str, ModuleType] = {}
         self._top = ModuleType(vat)  # what "from . import" at the top level imports from
         self._builtins = {**vars(builtins), "__import__": self._import}
@@ -95,9 +95,7 @@ class VatModules:
         scope: Mapping[str, Any] | None,
         wanted: tuple[str, ...] | None,
     ) -> ModuleType:
-        module = _import(name, importer, scope, wanted or (), 0)
-        found = name if wanted else name.partition(".")[0]
-        return self._replacements.get(found, module)
+        return self._replace(_import(name, importer, scope, wanted or (), 0))
 
     def _provide(self, name: str) -> ModuleType | None:
         """The vat's own module of that dotted name, run if it has not been; None if no file has it."""

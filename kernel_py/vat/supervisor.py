@@ -50,7 +50,7 @@ class Supervisor:
         self._ambient = ambient
         self._console = Console(limits)
         self._loop = VatLoop(self._report)  # type: ignore[abstract]  # it refuses what it does not define
-        self._modules = VatModules(spec.vat, spec.files, spec.main, replacements=ambient.replacements)
+        self._modules = VatModules(spec.vat, spec.files, spec.main, replace=ambient.replace)
         self._liveslots = Liveslots(spec.vat, store, self._loop, limits=limits, report=self._report)
         self._powers = Powers(spec.name, self._liveslots)
         self._root: Promise[Any] | None = None
