@@ -411,8 +411,7 @@ class KernelHost:
                 waiters, self._durability_waiters = self._durability_waiters, []
                 if commit.delta:
                     await self._backend.commit(commit.delta)
-                for waiter in waiters:
-                    waiter.set_result(None)
+                _release(waiters)
                 for response in commit.responses:
                     self._answer(response.key, response.text)
                 for event in commit.events:
@@ -421,8 +420,7 @@ class KernelHost:
             self._fail(error)
         finally:
             self._is_committing = False
-            for waiter in self._durability_waiters:
-                waiter.set_result(None)
+            _release(self._durability_waiters)
             self._durability_waiters = []
             self._set_busy()
 
@@ -432,6 +430,12 @@ class KernelHost:
         if is_busy != self._is_busy:
             self._is_busy = is_busy
             self._on_busy(is_busy)
+
+
+def _release(waiters: list[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
 
 
 def _batches(entries: list[str]) -> list[list[str]]:

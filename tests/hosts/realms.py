@@ -1,0 +1,213 @@
+"""A host boundary for tests: realms in this process, storage that takes time, clients that ask again.
+
+Everything above the boundary is real: the kernel, the host, the vats' sessions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from kernel_py.core.store import Delta, MemoryBackend
+from kernel_py.hosts.host import Client, KernelHost
+from kernel_py.vat.session import VatSession
+from kernel_py.wire.errors import StoreError
+from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
+
+
+class SlowBackend(MemoryBackend):
+    """Takes time to commit; can be told to fail, and knows whether it is being written."""
+
+    def __init__(self, commit_s: float = 0.01) -> None:
+        super().__init__()
+        self.commit_s = commit_s
+        self.commits = 0
+        self.fails_with: str | None = None
+
+    async def commit(self, delta: Delta) -> None:
+        await asyncio.sleep(self.commit_s)
+        if self.fails_with is not None:
+            raise StoreError(self.fails_with)
+        await super().commit(delta)
+        self.commits += 1
+
+
+class Realm:
+    """One vat's realm: it outlives the host, and takes texts one after the other."""
+
+    def __init__(self, world: World, vat: str, incarnation: int) -> None:
+        self.world = world
+        self.vat = vat
+        self.incarnation = incarnation
+        self.session = VatSession()
+        self.is_hung = False
+        self.inbox: deque[Callable[[], None]] = deque()
+        self.is_alive = True
+        self.delay_s = world.realm_s
+        self.port = world.epoch
+
+    def connect(self) -> None:
+        """A new port: texts of the old one are gone, and the realm says hello on the new one."""
+        self.port = self.world.epoch
+        self._later(lambda port: self._send(port, self.session.hello()))
+
+    def post(self, text: str) -> None:
+        self._later(lambda port: self._receive(port, text))
+
+    def _later(self, action: Callable[[int], None]) -> None:
+        port = self.port
+        self.inbox.append(lambda: action(port))
+        asyncio.get_running_loop().call_later(self.delay_s, self._run)
+
+    def _run(self) -> None:
+        """Take the oldest text: timers that are due together fire in any order."""
+        action = self.inbox.popleft()
+        if self.is_alive and not self.is_hung:
+            action()
+
+    def _receive(self, port: int, text: str) -> None:
+        if port != self.port:
+            return
+        if text.startswith('["deliver"') and '\\"hang\\"' in text:
+            self.is_hung = True
+            return
+        if text.startswith('["deliver"') and '\\"die\\"' in text:
+            self.world.kill_realm(self.vat)
+            return
+        for reply in self.session.receive(text):
+            self._send(port, reply)
+
+    def _send(self, port: int, text: str) -> None:
+        if port == self.port == self.world.epoch and self.world.host is not None:
+            self.world.host.vat_text(self.vat, text)
+
+
+class World:
+    """Everything outside the host: realms, storage, clients, and the power to kill each of them."""
+
+    def __init__(self, *, limits: Limits = DEFAULT_LIMITS, realm_s: float = 0.001, commit_s: float = 0.01) -> None:
+        self.backend = SlowBackend(commit_s)
+        self.limits = limits
+        self.realm_s = realm_s
+        self.realms: dict[str, Realm] = {}
+        self.created: list[str] = []
+        self.host: KernelHost | None = None
+        self.epoch = 0
+        self.tasks: list[asyncio.Task[None]] = []
+        self.busy: list[bool] = []
+
+    # Workers
+
+    def create(self, vat: str, incarnation: int, kind: str) -> None:
+        del kind
+        self.created.append(vat)
+        self.realms[vat] = Realm(self, vat, incarnation)
+        self.realms[vat].connect()
+
+    def post(self, vat: str, text: str) -> None:
+        if vat in self.realms:
+            self.realms[vat].post(text)
+
+    def destroy(self, vat: str) -> None:
+        realm = self.realms.pop(vat, None)
+        if realm is not None:
+            realm.is_alive = False
+
+    # The world's doings
+
+    def kill_realm(self, vat: str) -> None:
+        self.destroy(vat)
+        if self.host is not None:
+            self.host.vat_lost(vat, "the realm was killed")
+
+    def kill_host(self) -> None:
+        """As the browser kills a service worker: between any two steps, and without a word to anyone."""
+        self.host = None
+        self.epoch += 1
+        for task in self.tasks:
+            task.cancel()
+        self.tasks = []
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self.tasks.append(asyncio.get_running_loop().create_task(coroutine))
+
+    async def start(self) -> KernelHost:
+        self.epoch += 1
+        epoch = self.epoch
+        loop = asyncio.get_running_loop()
+        host = KernelHost(
+            backend=self.backend,
+            workers=self,
+            clock_ms=lambda: int(loop.time() * 1000),
+            seed=lambda: "seed",
+            on_busy=self.busy.append,
+            spawn=self._spawn,
+            limits=self.limits,
+        )
+        self.host = host
+        host.living([(vat, realm.incarnation) for vat, realm in self.realms.items()])
+        for realm in self.realms.values():
+            realm.connect()
+        await host.boot()
+        assert epoch == self.epoch or self.host is not host
+        return host
+
+
+class Asker:
+    """A client that asks again, with the same key, until it is answered."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.waiting: dict[str, tuple[str, asyncio.Future[dict[str, Any]]]] = {}
+        self.events: list[dict[str, Any]] = []
+        self.client: Client | None = None
+        self._keys = 0
+
+    def connect(self, *, subscribe: bool = False) -> None:
+        assert self.world.host is not None
+        self.client = self.world.host.connect(self._take)
+        if subscribe:
+            self.client.receive(json.dumps({"jsonrpc": "2.0", "id": "subscribe", "method": "subscribe"}))
+        for text, _ in list(self.waiting.values()):
+            self.client.receive(text)
+
+    def _take(self, text: str) -> None:
+        message = json.loads(text)
+        if message.get("method") == "event":
+            self.events.append(message["params"])
+            return
+        waiting = self.waiting.pop(message["id"], None)
+        if waiting is not None:
+            waiting[1].set_result(message)
+            self.notify("ack", {"id": message["id"]})
+
+    def notify(self, method: str, params: dict[str, Any]) -> None:
+        if self.client is not None:
+            self.client.receive(json.dumps({"jsonrpc": "2.0", "method": method, "params": params}))
+
+    async def call(self, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The whole JSON-RPC response."""
+        self._keys += 1
+        key = f"key-{self._keys}"
+        text = json.dumps({"jsonrpc": "2.0", "id": key, "method": method, "params": params or {}})
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self.waiting[key] = (text, future)
+        if self.client is not None:
+            self.client.receive(text)
+        return await future
+
+    async def result(self, method: str, params: dict[str, Any] | None = None) -> Any:
+        response = await self.call(method, params)
+        assert "result" in response, response
+        return response["result"]
+
+    async def launch(self, files: dict[str, str], **vats: dict[str, Any]) -> dict[str, Any]:
+        config = {"bootstrap": next(iter(vats)), "vats": vats}
+        return dict(await self.result("launch", {"config": config, "files": files}))
+
+    async def send(self, target: str, method: str, args: str = "") -> str:
+        """The settled value as Python text; a rejection's too."""
+        return str((await self.result("send", {"target": target, "method": method, "args": args}))["value"])
