@@ -38,24 +38,24 @@ class Copier:
         self._slots: dict[int, str] = {}
         self._marshal = Marshal(value_to_slot=self._value_to_slot, slot_to_value=self._slot_to_value, limits=limits)
 
-    def pack(self, value: object, *, wants_result: bool = True) -> Packed:
-        """Copy `value` for later.
+    def pack(self, value: object, path: str = "", *, wants_result: bool = True) -> Packed:
+        """Copy `value`, called `path` in messages, for later.
 
         Raises:
             MarshalError: something in it is not passable.
         """
         self._references = []
         self._slots = {}
-        return Packed(self._marshal.serialize(value), tuple(self._references), wants_result)
+        return Packed(self._marshal.serialize(value, path), tuple(self._references), wants_result)
 
     def unpack(self, packed: Packed) -> object:
         """Another copy of what was packed."""
         self._references = list(packed.references)
         return self._marshal.unserialize(packed.data)
 
-    def copy(self, value: object) -> object:
+    def copy(self, value: object, path: str) -> object:
         """`value` as it would arrive. Raises as `pack` does."""
-        return value if type(value) in _PLAIN else self.unpack(self.pack(value))
+        return value if type(value) in _PLAIN else self.unpack(self.pack(value, path))
 
     def _value_to_slot(self, value: Any) -> tuple[str, str | None] | None:
         if isinstance(value, Presence):

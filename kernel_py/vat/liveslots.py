@@ -213,6 +213,8 @@ class Liveslots:
         vref = self._find_kernel_target(target)
         if vref is not None:
             return self._send_to_kernel(vref, call, wants_result=wants_result)
+        if isinstance(target, (Future, CoroutineType)):
+            target = promise_for(self._loop, target)
         try:
             packed = self._copier.pack(call, wants_result=wants_result)
         except MarshalError as error:
@@ -275,8 +277,6 @@ class Liveslots:
 
     def _send_here(self, target: object, packed: Packed, result: Promise[Any]) -> None:
         """Send to what this vat settles or holds itself; always in a later job."""
-        if isinstance(target, (Future, CoroutineType)):
-            target = promise_for(self._loop, target)
         if isinstance(target, Promise):
             target.react(lambda settled: self._send_on(settled, packed, result))
         else:
@@ -304,14 +304,14 @@ class Liveslots:
             if isinstance(value, (Future, CoroutineType)):
                 self._loop.as_future(value).add_done_callback(lambda future: self._finish_here(future, result))
             else:
-                result.resolve(value if isinstance(value, Promise) else self._copier.copy(value))
+                result.resolve(value if isinstance(value, Promise) else self._copier.copy(value, "result"))
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is the call's outcome
             result.reject(error)
 
     def _finish_here(self, future: Future[Any], result: Promise[Any]) -> None:
         try:
             value = future.result()
-            result.resolve(value if isinstance(value, Promise) else self._copier.copy(value))
+            result.resolve(value if isinstance(value, Promise) else self._copier.copy(value, "result"))
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is the call's outcome
             result.reject(error)
 

@@ -43,7 +43,9 @@ def test_a_raising_method_rejects_its_result_and_the_console_has_the_traceback()
             def deeper(self):
                 raise KeyError("what")
         """)
-    [[_, [[vpid, is_reject, data]]]] = vat.deliver_raw(["message", "o+0", {"methargs": capdata(["fail", []]), "result": "p-60"}])
+    [[_, [[vpid, is_reject, data]]]] = vat.deliver_raw(
+        ["message", "o+0", {"methargs": capdata(["fail", []]), "result": "p-60"}]
+    )
     assert (vpid, is_reject) == ("p-60", True)
     assert data["body"] == '#{"#error":"!\'what\'","errorId":"error:liveSlots:v1#70001","name":"KeyError"}'
     assert vat.console[0] == "error:liveSlots:v1#70001: Traceback (most recent call last):"
@@ -70,7 +72,17 @@ def test_a_message_without_result_resolves_nothing_and_its_failure_goes_to_the_c
 
 @pytest.mark.parametrize(
     "call",
-    [3, None, [], ["increment"], [None, []], [3, []], ["increment", {}], ["increment", [], []], ["increment", [], {}, 1]],
+    [
+        3,
+        None,
+        [],
+        ["increment"],
+        [None, []],
+        [3, []],
+        ["increment", {}],
+        ["increment", [], []],
+        ["increment", [], {}, 1],
+    ],
 )
 def test_a_message_that_is_none_is_rejected(call):
     vat = DrivenVat("class Root(Exo):\n    def increment(self): return 1")
@@ -411,7 +423,9 @@ def test_a_settlement_carries_the_known_settlements_that_it_mentions_and_follows
         """)
     vat.call("take", Ref("p-61"))
     vat.notify(("p-61", "known"))
-    assert vat.call("give") == [("resolve", ("p-60", [Ref("p+5"), [Ref(f"p+{n}") for n in range(6, 15)]]), ("p+5", "known"))]
+    assert vat.call("give") == [
+        ("resolve", ("p-60", [Ref("p+5"), [Ref(f"p+{n}") for n in range(6, 15)]]), ("p+5", "known"))
+    ]
 
 
 def test_promises_that_mention_each_other_settle_one_after_the_other_under_a_name_that_is_known():
@@ -558,7 +572,10 @@ def test_a_result_promise_that_was_an_argument_before_is_settled_by_this_vat():
                 return "mine, later"
         """)
     assert vat.call("wait", Ref("p-61"), result="p-62") == [("subscribe", "p-61")]
-    assert vat.call("answer", result="p-61") == [("resolve", ("p-61", "mine")), ("resolve", ("p-62", ["waited", "mine"]))]
+    assert vat.call("answer", result="p-61") == [
+        ("resolve", ("p-61", "mine")),
+        ("resolve", ("p-62", ["waited", "mine"])),
+    ]
     assert vat.notify(("p-61", "stale")) == []
     assert vat.call("wait", Ref("p-63"), result="p-64") == [("subscribe", "p-63")]
     assert vat.call("answer_later", result="p-63") == [
@@ -643,7 +660,12 @@ def test_the_kernel_may_drop_and_retire_exports():
 
 def test_other_deliveries_of_the_kernel_do_nothing_yet():
     vat = DrivenVat("class Root(Exo):\n    def f(self): return 1")
-    for delivery in (["bringOutYourDead"], ["retireImports", ["o-50"]], ["changeVatOptions", {}], ["stopVat", capdata(None)]):
+    for delivery in (
+        ["bringOutYourDead"],
+        ["retireImports", ["o-50"]],
+        ["changeVatOptions", {}],
+        ["stopVat", capdata(None)],
+    ):
         assert vat.deliver(delivery) == []
     assert vat.call("f") == [("resolve", ("p-60", 1))]
 

@@ -175,7 +175,12 @@ def test_queue_lock_semaphore_condition_and_barrier_work(loop):
 
         await asyncio.gather(produce(), consume())
         await queue.join()
-        lock, semaphore, condition, barrier = asyncio.Lock(), asyncio.Semaphore(2), asyncio.Condition(), asyncio.Barrier(2)
+        lock, semaphore, condition, barrier = (
+            asyncio.Lock(),
+            asyncio.Semaphore(2),
+            asyncio.Condition(),
+            asyncio.Barrier(2),
+        )
         async with lock, semaphore, condition:
             condition.notify_all()
         await asyncio.gather(barrier.wait(), barrier.wait())
@@ -221,7 +226,11 @@ def test_context_variables_belong_to_their_task_and_not_to_the_host(loop):
 
 def test_current_task_and_running_loop_are_the_vats(loop):
     async def main():
-        return asyncio.current_task() in asyncio.all_tasks(), asyncio.get_running_loop() is loop, running_vat_loop() is loop
+        return (
+            asyncio.current_task() in asyncio.all_tasks(),
+            asyncio.get_running_loop() is loop,
+            running_vat_loop() is loop,
+        )
 
     assert run(loop, main()) == (True, True, True)
 
