@@ -1,0 +1,1 @@
+"""Benchmarks: ``make bench`` measures, prints a table beside the targets, and draws a picture."""
