@@ -23,6 +23,8 @@ class Limits:
     """Length of one reply's text: it is parsed in one piece in the kernel's thread."""
     passable_depth_max: int = 200
     """Nesting of a passable: below Python's and V8's recursion limits with room for frames."""
+    bigint_digits_max: int = 20_000
+    """Decimal digits of one integer: converting it takes time quadratic in them, some milliseconds at this figure."""
     method_chars_max: int = 200
     """Length of a method name."""
     error_chars_max: int = 20_000

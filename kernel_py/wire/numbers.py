@@ -4,25 +4,26 @@ Owns the text of a JavaScript number (``Number.prototype.toString``) and of a Bi
 JavaScript agree on the digits of a float (the shortest that read back as the same float); they
 differ in when they write an exponent and in how.
 
-Decimal text of integers is made and read here in linear pieces, so that neither direction depends
-on the interpreter's limit on such conversions (``sys.set_int_max_str_digits``), which any code in a
-vat could change; `BIGINT_DIGITS_MAX` bounds the work instead.
+Integers are converted in pieces, so that neither direction depends on the interpreter's own limit on
+such conversions (``sys.set_int_max_str_digits``), which any code in a vat can change; the caller's limit
+bounds the work, which grows with the square of the digits, instead.
 
 Source: ECMA-262, Number::toString; JSON.stringify, which writes -0 as 0.
 """
 
 from __future__ import annotations
 
-BIGINT_DIGITS_MAX = 20_000
-"""Decimal digits of one integer: conversion takes time quadratic in it (a few ms at the limit)."""
+import re
 
 _PIECE_DIGITS = 500
 """Digits converted in one step: below 640, the least limit that the interpreter can be given."""
 _PIECE = 10**_PIECE_DIGITS
-_BITS_MAX = BIGINT_DIGITS_MAX * 3322 // 1000
-"""Every integer of so many bits has no more than `BIGINT_DIGITS_MAX` digits (log2(10) = 3.3219...)."""
 _BITS_SMALL = 1_600
-"""Every integer of so many bits has fewer than 500 digits."""
+"""Every integer of so many bits has fewer digits than a piece."""
+_BITS_PER_DIGIT = 3.33
+"""A little more than log2(10)."""
+
+_BIGINT = re.compile(r"\+0|[+-][1-9][0-9]*+")
 
 _POINT_EXPONENT_MAX = 21
 _POINT_EXPONENT_MIN = -6
@@ -53,16 +54,22 @@ def _move_exponent(text: str) -> str:
     return f"{sign}{dotted}e{point - 1:+d}"
 
 
-def format_bigint(number: int) -> str:
+def format_bigint(number: int, digits_max: int) -> str:
     """The decimal text of an integer, always signed: ``+7``, ``-7``, ``+0``.
 
     Raises:
-        OverflowError: it has more than `BIGINT_DIGITS_MAX` digits.
+        OverflowError: it has more than `digits_max` digits.
     """
-    if number.bit_length() <= _BITS_SMALL:
+    bits = number.bit_length()
+    if bits <= _BITS_SMALL:
         return f"{number:+d}"
-    if number.bit_length() > _BITS_MAX:
-        raise OverflowError(f"an int of more than {BIGINT_DIGITS_MAX:,} digits")
+    text = "" if bits > digits_max * _BITS_PER_DIGIT else _format_in_pieces(number)
+    if not 0 < len(text) - 1 <= digits_max:
+        raise OverflowError(f"an integer of more than {digits_max:,} digits")
+    return text
+
+
+def _format_in_pieces(number: int) -> str:
     pieces: list[str] = []
     rest = abs(number)
     while rest >= _PIECE:
@@ -73,22 +80,20 @@ def format_bigint(number: int) -> str:
     return "".join(reversed(pieces))
 
 
-def parse_bigint(text: str) -> int:
+def parse_bigint(text: str, digits_max: int) -> int:
     """Read what `format_bigint` writes, and nothing else.
 
     Raises:
         ValueError: it is not a signed decimal without needless zeros.
-        OverflowError: it has more than `BIGINT_DIGITS_MAX` digits.
+        OverflowError: it has more than `digits_max` digits.
     """
-    digits = text[1:]
-    if not (digits.isdigit() and digits.isascii()) or text[0] not in "+-":
-        raise ValueError("not a signed decimal number")
-    if digits[0] == "0" and text != "+0":
-        raise ValueError("a decimal number with a needless zero")
-    if len(digits) <= _PIECE_DIGITS:
+    if _BIGINT.fullmatch(text) is None:
+        raise ValueError("not a signed decimal number in its shortest form")
+    if len(text) <= _PIECE_DIGITS:
         return int(text)
-    if len(digits) > BIGINT_DIGITS_MAX:
-        raise OverflowError(f"an integer of {len(digits):,} digits; the limit is {BIGINT_DIGITS_MAX:,}")
+    digits = text[1:]
+    if len(digits) > digits_max:
+        raise OverflowError(f"an integer of more than {digits_max:,} digits")
     first = len(digits) % _PIECE_DIGITS
     number = int(digits[:first] or "0")
     for start in range(first, len(digits), _PIECE_DIGITS):

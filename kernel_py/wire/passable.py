@@ -86,6 +86,42 @@ class Symbol:
     name: str
 
 
+_WELL_KNOWN_SYMBOLS: Final = frozenset(
+    {
+        "@@asyncDispose",
+        "@@asyncIterator",
+        "@@dispose",
+        "@@hasInstance",
+        "@@isConcatSpreadable",
+        "@@iterator",
+        "@@match",
+        "@@matchAll",
+        "@@replace",
+        "@@search",
+        "@@species",
+        "@@split",
+        "@@toPrimitive",
+        "@@toStringTag",
+        "@@unscopables",
+    }
+)
+_IFACE_PREFIXES: Final = ("Alleged: ", "DebugName: ")
+
+
+def find_symbol_fault(name: str) -> str | None:
+    """What is wrong with the name of a `Symbol`, or None."""
+    if not name.startswith("@@") or name.startswith("@@@@") or name in _WELL_KNOWN_SYMBOLS:
+        return None
+    return f"{name!r:.80} is not a well-known symbol; the registered one is Symbol({'@@' + name!r:.80})"
+
+
+def find_iface_fault(iface: str) -> str | None:
+    """What is wrong with the interface of a remotable, or None."""
+    if iface.startswith(_IFACE_PREFIXES) or iface == "Remotable":
+        return None
+    return f"an interface is 'Alleged: <name>', 'DebugName: <name>' or 'Remotable', not {iface!r:.80}"
+
+
 class RemoteError(Exception):
     """An error that happened in another vat.
 
@@ -147,9 +183,11 @@ def _make_class(base: type[Exception]) -> type[RemoteError]:
     return type(f"Remote{base.__name__}", (RemoteError, base), namespace)
 
 
-_BUILTINS: dict[str, type[Exception]] = {name: value for name, value in vars(builtins).items() if _can_be_remote(value)}
-_BUILTINS |= {name: _BUILTINS[alias] for name, alias in _JAVASCRIPT_NAMES.items()}
-_CLASSES: dict[str, type[RemoteError]] = {"Exception": RemoteError, "Error": RemoteError}
+_BASES: dict[str, type[Exception]] = {
+    name: value for name, value in vars(builtins).items() if name[0] != "_" and _can_be_remote(value)
+}
+_BASES |= {name: _BASES[alias] for name, alias in _JAVASCRIPT_NAMES.items()}
+_CLASSES: dict[type[Exception], type[RemoteError]] = {Exception: RemoteError}
 
 
 def make_remote_error(name: str, message: str, error_id: str | None) -> RemoteError:
@@ -161,8 +199,8 @@ def make_remote_error(name: str, message: str, error_id: str | None) -> RemoteEr
     AggregateError). The exceptions that steer the interpreter (StopIteration, KeyboardInterrupt and
     the like) arrive as mere RemoteErrors. `name` itself is always kept.
     """
-    found = _CLASSES.get(name)
+    base = _BASES.get(name, Exception)
+    found = _CLASSES.get(base)
     if found is None:
-        base = _BUILTINS.get(name)
-        found = RemoteError if base is None else _CLASSES.setdefault(name, _make_class(base))
+        found = _CLASSES[base] = _make_class(base)
     return found(message, name=name, error_id=error_id)
