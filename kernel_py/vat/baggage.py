@@ -14,7 +14,6 @@ from kernel_py.vat.slots import Slots
 from kernel_py.vat.store import VatStore
 from kernel_py.wire import canonical
 from kernel_py.wire.capdata import parse_capdata
-from kernel_py.wire.errors import MarshalError
 from kernel_py.wire.limits import Limits
 from kernel_py.wire.refs import Vref
 from kernel_py.wire.smallcaps import Marshal

@@ -1,7 +1,10 @@
 """The batch: the syscalls of one delivery, in order.
 
 Every syscall is checked for size, appended, and thereby acknowledged at once; the kernel sees the batch
-when the delivery is over, and then applies all of it or nothing.
+when the delivery is over, and then applies all of it or nothing. One syscall too many or too long would make all of it
+illegal, so that what can still be refused, the sends, is refused before that.
+
+The marshal has checked each capdata by itself; what several have in sum is checked here.
 
 Source: DESIGN.md 4.
 """
@@ -10,9 +13,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from kernel_py.wire.capdata import CapData
 from kernel_py.wire.errors import MarshalError
 from kernel_py.wire.limits import Limits
-from kernel_py.wire.syscalls import Exit, Resolve, Send, Subscribe, Syscall, check_size
+from kernel_py.wire.syscalls import Exit, Resolution, Resolve, Send, Subscribe, Syscall, check_size
 
 _CHARS_PER_SLOT = 30
 _CHARS_PER_SYSCALL = 100
@@ -20,33 +24,46 @@ _SENDS_PART = 0.9  # of the room; the rest is for the settlements, which cannot 
 
 
 class Batch:
-    """Syscalls made and not yet taken. Refuses what would make the whole batch illegal."""
+    """Syscalls made and not yet taken."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._syscalls_max = int(limits.batch_syscalls_max * _SENDS_PART)
+        self._chars_max = int(limits.batch_chars_max * _SENDS_PART)
         self._syscalls: list[Syscall] = []
         self._chars = 0
 
-    def check(self, syscall: Send | Resolve | Exit) -> str | None:
-        """Say why `syscall` may not be made, or None."""
-        over = check_size(syscall, self._limits)
-        if over is None and isinstance(syscall, Send):
-            if len(self._syscalls) >= self._limits.batch_syscalls_max * _SENDS_PART:
-                over = f"one delivery has made {len(self._syscalls):,} syscalls; go on in a later one"
-            elif self._chars + _chars(syscall) >= self._limits.batch_chars_max * _SENDS_PART:
-                over = f"one delivery has sent {self._chars:,} characters; go on in a later one"
-        return over
-
     def send(self, syscall: Send) -> None:
-        """Append a send, or raise MarshalError if it is over a limit."""
-        over = self.check(syscall)
-        if over is not None:
-            raise MarshalError(over)
-        self._append(syscall)
+        """Append a send.
 
-    def append(self, syscall: Resolve | Exit | Subscribe) -> None:
-        """Append a syscall that has been checked, or needs no check."""
-        self._append(syscall)
+        Raises:
+            MarshalError: this delivery has sent too much already. Nothing was appended.
+        """
+        chars = self._chars + _count_chars(syscall.message.methargs)
+        if chars > self._chars_max:
+            raise MarshalError(f"one delivery can send {self._chars_max:,} characters; go on in a later one")
+        if len(self._syscalls) >= self._syscalls_max:
+            raise MarshalError(f"one delivery has made {len(self._syscalls):,} syscalls; go on in a later one")
+        self._chars = chars
+        self._syscalls.append(syscall)
+
+    def subscribe(self, syscall: Subscribe) -> None:
+        self._syscalls.append(syscall)
+
+    def resolve(self, *resolutions: Resolution) -> None:
+        """Append a resolve; one for each, if they are too much for one syscall together."""
+        syscall = Resolve(resolutions)
+        if len(resolutions) > 1 and check_size(syscall, self._limits) is not None:
+            for resolution in resolutions:
+                self.resolve(resolution)
+            return
+        for resolution in resolutions:
+            self._chars += _count_chars(resolution.data)
+        self._syscalls.append(syscall)
+
+    def exit(self, syscall: Exit) -> None:
+        self._chars += _count_chars(syscall.info)
+        self._syscalls.append(syscall)
 
     def take(self) -> list[list[Any]]:
         """Take the batch, in its JSON form.
@@ -64,19 +81,6 @@ class Batch:
             )
         return [syscall.to_json() for syscall in syscalls]
 
-    def _append(self, syscall: Syscall) -> None:
-        self._syscalls.append(syscall)
-        self._chars += _chars(syscall)
 
-
-def _chars(syscall: Syscall) -> int:
-    match syscall:
-        case Send(message=message):
-            datas = [message.methargs]
-        case Resolve(resolutions=resolutions):
-            datas = [resolution.data for resolution in resolutions]
-        case Exit(info=info):
-            datas = [info]
-        case _:
-            datas = []
-    return _CHARS_PER_SYSCALL + sum(len(data.body) + _CHARS_PER_SLOT * len(data.slots) for data in datas)
+def _count_chars(data: CapData) -> int:
+    return _CHARS_PER_SYSCALL + len(data.body) + _CHARS_PER_SLOT * len(data.slots)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Self
 
 from kernel_py.wire.limits import Limits
 
@@ -52,12 +51,11 @@ class Console(io.TextIOBase):
         self._chars = 0
         return text.removesuffix("\n").split("\n")
 
-    @contextmanager
-    def redirecting(self) -> Iterator[None]:
+    def __enter__(self) -> Self:
         """Let `print` and the standard streams write here meanwhile."""
-        stdout, stderr = sys.stdout, sys.stderr
+        self._outer = sys.stdout, sys.stderr
         sys.stdout = sys.stderr = self
-        try:
-            yield
-        finally:
-            sys.stdout, sys.stderr = stdout, stderr
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        sys.stdout, sys.stderr = self._outer

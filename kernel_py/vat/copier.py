@@ -34,7 +34,7 @@ class Packed:
 class Copier:
     def __init__(self, loop: VatLoop, limits: Limits) -> None:
         self._loop = loop
-        self._references: list[object] = []
+        self._references: list[object] | tuple[object, ...] = ()
         self._slots: dict[int, str] = {}
         self._marshal = Marshal(value_to_slot=self._value_to_slot, slot_to_value=self._slot_to_value, limits=limits)
 
@@ -44,14 +44,21 @@ class Copier:
         Raises:
             MarshalError: something in it is not passable.
         """
-        self._references = []
-        self._slots = {}
-        return Packed(self._marshal.serialize(value, path), tuple(self._references), wants_result)
+        references: list[object] = []
+        self._references = references
+        try:
+            return Packed(self._marshal.serialize(value, path), tuple(references), wants_result)
+        finally:
+            self._references = ()
+            self._slots.clear()
 
     def unpack(self, packed: Packed) -> object:
         """Another copy of what was packed."""
-        self._references = list(packed.references)
-        return self._marshal.unserialize(packed.data)
+        self._references = packed.references
+        try:
+            return self._marshal.unserialize(packed.data)
+        finally:
+            self._references = ()
 
     def copy(self, value: object, path: str) -> object:
         """`value` as it would arrive. Raises as `pack` does."""
@@ -70,6 +77,7 @@ class Copier:
         slot = self._slots.get(id(value))  # `_references` keeps it alive, so that the identity stays its own
         if slot is None:
             slot = self._slots[id(value)] = str(len(self._references))
+            assert isinstance(self._references, list)
             self._references.append(value)
         return slot, iface
 

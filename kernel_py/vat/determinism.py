@@ -1,8 +1,9 @@
 """A clock and entropy that replay equally.
 
 A delivery's clock stands still at the time that the kernel recorded for it. Entropy is a stream of bytes made from the
-kernel's seed, the vat and the delivery's number; it seeds every unseeded ``Random()``. The functions of ``random`` are seeded once,
-from the kernel's seed and the vat. Their state then lives in the vat's heap like any other. Time zones are UTC.
+kernel's seed, the vat and the delivery's number; it seeds every unseeded ``Random()``. The functions of ``random`` are
+seeded once, from the kernel's seed and the vat; their state then lives in the vat's heap like any other. Time zones
+are UTC.
 
 There are two ways by which vat code comes to see them instead of the machine's:
 
@@ -10,17 +11,16 @@ There are two ways by which vat code comes to see them instead of the machine's:
   in the realm. Below Python the realm itself should have no other clock either: its host fixes ``Date.now``,
   ``performance.now`` and ``crypto.getRandomValues``, and the time zone.
 * An `Ambient` made without it gives the vat's own files replaced modules (``import time``, ``random``, ``datetime``,
-  ``os``, ``secrets``, ``uuid``) and leaves the process alone, for a host with many vats in one process, and tests. It
-  does not reach other code: a library that a vat imports, the order of a ``set`` of texts where the process has a random
-  hash seed, or addresses in ``repr``. What such code makes of it shows as a difference at replay.
+  ``os``, ``secrets``, ``uuid``) and leaves the process alone, for a host with many vats in one process. It does not
+  reach other code: a library that a vat imports, the order of a ``set`` of texts where the process has a random hash
+  seed, or addresses in ``repr``. What such code makes of it shows as a difference at replay.
 """
 
 from __future__ import annotations
 
 import calendar
-import datetime as _datetime
+import datetime as dt
 import hashlib
-import os
 import random
 import secrets
 import time
@@ -105,7 +105,7 @@ class Ambient:
         loader = module.__spec__.loader if module.__spec__ else None
         if module in _REEXECUTED and hasattr(loader, "get_code"):
             copied.__dict__["__builtins__"] = {**vars(__import__("builtins")), "__import__": self._import}
-            exec(loader.get_code(module.__name__), copied.__dict__)  # type: ignore[union-attr]  # noqa: S102
+            exec(loader.get_code(module.__name__), copied.__dict__)  # type: ignore[union-attr]  # noqa: S102 (the standard library's own code)
         else:
             copied.__dict__.update(module.__dict__)
         return copied
@@ -115,7 +115,7 @@ class Ambient:
 
 
 def install_determinism() -> Ambient:
-    """Give this process one vat's clock and entropy, for good. Call it in a realm, before any of the vat's code is there."""
+    """Give this process one vat's clock and entropy, for good. For realms, before any of the vat's code is there."""
     ambient = Ambient()
     ambient.install()
     ambient.begin(0, 0)
@@ -138,7 +138,7 @@ def _patch_time(ambient: Ambient, module: Any) -> None:
         moment: time.struct_time = gmtime(now_s() if seconds is None else seconds)
         return moment
 
-    def sleep(seconds: float, /) -> NoReturn:
+    def sleep(seconds: float, /) -> NoReturn:  # noqa: ARG001
         raise RuntimeError(
             "a vat has no clock of its own, so it cannot wait for time to pass: "
             "ask for the 'timer' service in the cluster config and await a promise of it"
@@ -166,23 +166,24 @@ def _patch_os(ambient: Ambient, module: Any) -> None:
 
 
 def _patch_random(ambient: Ambient, module: Any) -> None:
-    module._urandom = ambient.entropy
+    module._urandom = ambient.entropy  # noqa: SLF001
     original = module.Random.seed
 
     def seed(self: Any, a: Any = None, version: int = 2) -> None:
         original(self, int.from_bytes(ambient.entropy(_BLOCK_BYTES), "big") if a is None else a, version)
 
     module.Random.seed = seed
-    module.seed = module._inst.seed
-    ambient.on_start(lambda: module._inst.seed(ambient.seed("random")))
+    module.seed = module._inst.seed  # noqa: SLF001
+    ambient.on_start(lambda: module._inst.seed(ambient.seed("random")))  # noqa: SLF001
 
 
 def _patch_uuid(ambient: Ambient, module: Any) -> None:
-    module._generate_time_safe = module._UuidCreate = None
-    module._last_timestamp = None
+    module._generate_time_safe = module._UuidCreate = None  # noqa: SLF001
+    module._last_timestamp = None  # noqa: SLF001
 
     def set_node() -> None:
-        module._node = ambient.seed("uuid") % 2**48 | 2**40  # with the multicast bit: not a real address
+        # With the multicast bit: not the address of any machine.
+        module._node = ambient.seed("uuid") % 2**48 | 2**40  # noqa: SLF001
 
     ambient.on_start(set_node)
 
@@ -192,7 +193,7 @@ def _patch_secrets(ambient: Ambient, module: Any) -> None:
 
 
 def _patch_datetime(ambient: Ambient, module: Any) -> None:
-    utc = _datetime.timezone.utc
+    utc = dt.UTC
 
     class _Kind(type):
         """Lets instances of the real classes, made by C code, count as instances of these."""
@@ -203,19 +204,19 @@ def _patch_datetime(ambient: Ambient, module: Any) -> None:
         def __subclasscheck__(cls, subclass: type) -> bool:
             return issubclass(subclass, cls.__mro__[1])
 
-    class date(_datetime.date, metaclass=_Kind):  # noqa: N801 - stands for the class of that name
+    class date(dt.date, metaclass=_Kind):  # noqa: N801 (stands for the class of that name)
         @classmethod
         def today(cls) -> date:
             return cls.fromtimestamp(ambient.time_ms / 1000)
 
         @classmethod
         def fromtimestamp(cls, timestamp: float, /) -> date:
-            moment = _datetime.datetime.fromtimestamp(timestamp, utc)
+            moment = dt.datetime.fromtimestamp(timestamp, utc)
             return cls(moment.year, moment.month, moment.day)
 
-    class datetime(_datetime.datetime, metaclass=_Kind):  # noqa: N801 - stands for the class of that name
+    class datetime(dt.datetime, metaclass=_Kind):  # noqa: N801 (stands for the class of that name)
         @classmethod
-        def now(cls, tz: _datetime.tzinfo | None = None) -> datetime:
+        def now(cls, tz: dt.tzinfo | None = None) -> datetime:
             return cls.fromtimestamp(ambient.time_ms / 1000, tz)
 
         @classmethod
@@ -227,14 +228,14 @@ def _patch_datetime(ambient: Ambient, module: Any) -> None:
             return cls.now()
 
         @classmethod
-        def fromtimestamp(cls, timestamp: float, tz: _datetime.tzinfo | None = None) -> datetime:
+        def fromtimestamp(cls, timestamp: float, tz: dt.tzinfo | None = None) -> datetime:
             moment = super().fromtimestamp(timestamp, utc if tz is None else tz)
             return moment.replace(tzinfo=None) if tz is None else moment
 
         def timestamp(self) -> float:
             return super().timestamp() if self.tzinfo else self.replace(tzinfo=utc).timestamp()
 
-        def astimezone(self, tz: _datetime.tzinfo | None = None) -> datetime:
+        def astimezone(self, tz: dt.tzinfo | None = None) -> datetime:
             aware = self if self.tzinfo else self.replace(tzinfo=utc)
             return super(datetime, aware).astimezone(utc if tz is None else tz)
 

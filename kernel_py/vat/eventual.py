@@ -95,7 +95,7 @@ class _Eventual:
                     result.reject(settled.value)
                 else:
                     result.resolve(settled.value)
-            except BaseException as error:  # noqa: BLE001 - it is the result
+            except BaseException as error:  # noqa: BLE001 (it is the outcome)
                 result.reject(error)
 
         source.react(react)

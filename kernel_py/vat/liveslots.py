@@ -24,8 +24,8 @@ from types import CoroutineType
 from typing import Any, cast
 
 from kernel_py.vat.batch import Batch
-from kernel_py.vat.exo import find_iface, get_method
 from kernel_py.vat.copier import Copier, Packed
+from kernel_py.vat.exo import find_iface, get_method
 from kernel_py.vat.loop import Future, VatLoop
 from kernel_py.vat.presence import Presence, iface_of, vref_of
 from kernel_py.vat.promise import Promise, State, promise_for
@@ -35,8 +35,8 @@ from kernel_py.wire.capdata import CapData, Message
 from kernel_py.wire.deliveries import (
     BringOutYourDead,
     ChangeVatOptions,
-    Delivery,
     DeliverMessage,
+    Delivery,
     Notify,
     RefDelivery,
     RefDeliveryOp,
@@ -48,7 +48,7 @@ from kernel_py.wire.limits import Limits
 from kernel_py.wire.passable import RemoteError
 from kernel_py.wire.refs import Vref, is_promise, is_vat_allocated
 from kernel_py.wire.smallcaps import Marshal
-from kernel_py.wire.syscalls import Exit, Resolution, Resolve, Send, Subscribe
+from kernel_py.wire.syscalls import Exit, Resolution, Send, Subscribe
 
 Report = Callable[[str, BaseException | None], None]
 """Tells the console of an error: what it is, and the exception."""
@@ -94,9 +94,7 @@ class Liveslots:
                 self._deliver_notify(resolutions)
             case RefDelivery(op, vrefs):
                 self._deliver_refs(op, vrefs)
-            case BringOutYourDead():
-                self.slots.forget_dead()
-            case StopVat() | ChangeVatOptions():
+            case BringOutYourDead() | StopVat() | ChangeVatOptions():
                 pass
             case StartVat():
                 raise MarshalError("this vat has been started already")
@@ -104,7 +102,6 @@ class Liveslots:
     def finish(self) -> None:
         """Write back, at the end of a delivery, what is kept in memory during it."""
         self.slots.flush()
-        self.slots.forget_dead()
 
     def _deliver_message(self, target: Vref, message: Message) -> None:
         if is_promise(target):
@@ -120,7 +117,7 @@ class Liveslots:
                 value: object = self.send(receiver, method, tuple(args), kwargs)
             else:
                 value = get_method(receiver, method)(*args, **kwargs)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the call's outcome
+        except BaseException as error:  # noqa: BLE001 (whatever it is, it is the call's outcome)
             self._settle_result(result, State.REJECTED, error)
             return
         if isinstance(value, (Promise, Future, CoroutineType)):
@@ -181,7 +178,7 @@ class Liveslots:
         collected, self._collected = self._collected, None
         for vpid in sorted(collected):
             if vpid in self.slots.imported:
-                self.batch.append(Subscribe(Vref(vpid)))
+                self.batch.subscribe(Subscribe(Vref(vpid)))
 
     def _deliver_refs(self, op: RefDeliveryOp, vrefs: tuple[Vref, ...]) -> None:
         for vref in vrefs:
@@ -231,15 +228,12 @@ class Liveslots:
         """
         self.slots.begin()
         try:
-            syscall = Exit(is_failure, self.marshal.serialize(reason, "reason"))
-            over = self.batch.check(syscall)
-            if over is not None:
-                raise MarshalError(over, "reason")
+            info = self.marshal.serialize(reason, "reason")
         except BaseException:
             self.slots.undo()
             raise
-        self.batch.append(syscall)
-        self._after_mention(syscall.info.slots)
+        self.batch.exit(Exit(is_failure, info))
+        self._after_mention(info.slots)
 
     def _find_kernel_target(self, target: object) -> Vref | None:
         """The reference to send to, if it is for the kernel to find who gets the message."""
@@ -266,7 +260,7 @@ class Liveslots:
         result: Promise[Any] = Promise(self._loop)
         slots.register_promise(vpid, result)
         slots.imported[vpid] = result
-        self.batch.append(Subscribe(vpid))
+        self.batch.subscribe(Subscribe(vpid))
         return result
 
     def _serialize_call(self, call: _Call) -> CapData:
@@ -298,21 +292,21 @@ class Liveslots:
     def _call_here(self, target: object, packed: Packed, result: Promise[Any]) -> None:
         try:
             if find_iface(target) is None:
-                raise TypeError(f"{target!r:.100} is data, and cannot be sent to")  # noqa: TRY301
+                raise TypeError(f"{target!r:.100} is data, and cannot be sent to")
             method, args, kwargs = _parse_call(self._copier.unpack(packed))
             value = get_method(target, method)(*args, **kwargs)
             if isinstance(value, (Future, CoroutineType)):
                 self._loop.as_future(value).add_done_callback(lambda future: self._finish_here(future, result))
             else:
                 result.resolve(value if isinstance(value, Promise) else self._copier.copy(value, "result"))
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the call's outcome
+        except BaseException as error:  # noqa: BLE001 (whatever it is, it is the call's outcome)
             result.reject(error)
 
     def _finish_here(self, future: Future[Any], result: Promise[Any]) -> None:
         try:
             value = future.result()
             result.resolve(value if isinstance(value, Promise) else self._copier.copy(value, "result"))
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the call's outcome
+        except BaseException as error:  # noqa: BLE001 (whatever it is, it is the call's outcome)
             result.reject(error)
 
     # Settlements -------------------------------------------------------------------------------
@@ -332,18 +326,14 @@ class Liveslots:
         """Tell the kernel how the promise it calls `vpid` settled, and all promises mentioned that it once knew."""
         first = self._make_resolution(vpid, state, value)
         if first.data.slots:
-            resolutions = self._collect([first], first.data.slots)
-            self._append_resolutions(resolutions)
-            self._follow_new([slot for resolution in resolutions for slot in resolution.data.slots])
+            self._append_resolutions(self._collect([first], first.data.slots), ())
         else:
-            self._append_resolutions([first])
+            self.batch.resolve(first)
+            self.slots.forget_promise(vpid)
 
     def _after_mention(self, mentioned: tuple[str, ...]) -> None:
-        """A syscall has mentioned these: resolve the promises among them that are known to be settled, follow the others."""
-        resolutions = self._collect([], mentioned)
-        if resolutions:
-            self._append_resolutions(resolutions)
-        self._follow_new([*mentioned, *(slot for resolution in resolutions for slot in resolution.data.slots)])
+        """A syscall has mentioned these: resolve the known settlements among them, follow the new promises."""
+        self._append_resolutions(self._collect([], mentioned), mentioned)
 
     def _collect(self, resolutions: list[Resolution], mentioned: tuple[str, ...]) -> list[Resolution]:
         """Add the known settlements that `mentioned` leads to, depth first."""
@@ -366,30 +356,21 @@ class Liveslots:
         """One settlement as capdata; what cannot be passed becomes a rejection that says so."""
         self.slots.begin()
         try:
-            resolution = Resolution(vpid, state is State.REJECTED, self.marshal.serialize(value, "result"))
-            over = self.batch.check(Resolve((resolution,)))
-            if over is None:
-                return resolution
-            fault = MarshalError(over, "result")
+            return Resolution(vpid, state is State.REJECTED, self.marshal.serialize(value, "result"))
         except MarshalError as error:
-            fault = error
-        self.slots.undo()
-        return Resolution(vpid, is_reject=True, data=self.marshal.serialize(fault))
+            self.slots.undo()
+            return Resolution(vpid, is_reject=True, data=self.marshal.serialize(error))
 
-    def _append_resolutions(self, resolutions: list[Resolution]) -> None:
-        syscall = Resolve(tuple(resolutions))
-        if len(resolutions) == 1 or self.batch.check(syscall) is None:
-            self.batch.append(syscall)
-        else:
-            for resolution in resolutions:
-                self.batch.append(Resolve((resolution,)))
-        for resolution in resolutions:
-            self.slots.forget_promise(resolution.promise)
-
-    def _follow_new(self, mentioned: list[str]) -> None:
-        """Follow the promises of this vat that the kernel has just heard of."""
+    def _append_resolutions(self, resolutions: list[Resolution], mentioned: tuple[str, ...]) -> None:
+        """Make the resolve, and follow the promises of this vat that are new to the kernel in it or in `mentioned`."""
         slots = self.slots
-        for slot in sorted(slot for slot in mentioned if slot[0] == "p"):
+        promises = [slot for slot in mentioned if slot[0] == "p"]
+        if resolutions:
+            self.batch.resolve(*resolutions)
+            for resolution in resolutions:
+                slots.forget_promise(resolution.promise)
+                promises += [slot for slot in resolution.data.slots if slot[0] == "p"]
+        for slot in sorted(promises):
             promise = slots.find_promise(slot)
             if promise is not None and slot not in slots.imported and slot not in slots.exported:
                 self._export_promise(slot, promise)
@@ -428,7 +409,7 @@ class Liveslots:
         self.slots.register_promise(vpid, promise)
         self.slots.imported[vpid] = promise
         if self._collected is None:
-            self.batch.append(Subscribe(vpid))
+            self.batch.subscribe(Subscribe(vpid))
         else:
             self._collected.append(vpid)
         return promise

@@ -139,7 +139,7 @@ class VatModules:
         self.sources[file_name] = self._files[path]
         try:
             code = compile(self._files[path], file_name, "exec", dont_inherit=True, optimize=0)
-            exec(code, module.__dict__)  # noqa: S102 - running a vat's code is what this is for
+            exec(code, module.__dict__)  # noqa: S102 (running a vat's code is what this is for)
         except BaseException:
             del self._modules[name]
             sys.modules.pop(module.__name__, None)

@@ -22,7 +22,6 @@ import sys
 from asyncio.tasks import _enter_task, _leave_task
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from types import CoroutineType
 from typing import Any, NoReturn, Protocol, TypeVar, TypeVarTuple, Unpack
 from weakref import WeakKeyDictionary
 
@@ -90,10 +89,10 @@ class VatLoop(asyncio.AbstractEventLoop):
     # Running -----------------------------------------------------------------------------------
 
     def run_until_idle(self) -> None:
-        """Run jobs until none is left. Whatever loop was running before, and its current task, are as before after it."""
+        """Run jobs until none is left. The loop that was running before, and its current task, are as before then."""
         outer = asyncio._get_running_loop()  # noqa: SLF001
         if isinstance(outer, VatLoop):
-            raise RuntimeError("a vat cannot be entered from inside a vat")  # noqa: TRY004
+            raise RuntimeError("a vat cannot be entered from inside a vat")
         outer_task = None if outer is None else asyncio.current_task(outer)
         if outer is not None and outer_task is not None:
             _leave_task(outer, outer_task)
@@ -117,10 +116,10 @@ class VatLoop(asyncio.AbstractEventLoop):
                     job[0](*job[1])
                 elif not job.cancelled():  # type: ignore[union-attr]
                     job._run()  # type: ignore[union-attr]  # noqa: SLF001
-            except BaseException as error:  # noqa: BLE001 - a job's failure is the job's
+            except BaseException as error:  # noqa: BLE001 (a job's failure is the job's)
                 self._report("error in a callback", error)
 
-    def enqueue(self, job: Callable[[Unpack[_Ts]], object], *args: Unpack[_Ts]) -> None:
+    def enqueue(self, job: Callable[[Unpack[_Ts]], object], *args: *_Ts) -> None:
         """Run `job` after all jobs that are queued now: `call_soon` for jobs that nobody cancels."""
         self._ready.append((job, args))
 
@@ -160,14 +159,14 @@ class VatLoop(asyncio.AbstractEventLoop):
         return False
 
     def call_soon(
-        self, callback: Callable[[Unpack[_Ts]], object], *args: Unpack[_Ts], context: contextvars.Context | None = None
+        self, callback: Callable[[Unpack[_Ts]], object], *args: *_Ts, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
 
     def call_soon_threadsafe(
-        self, callback: Callable[[Unpack[_Ts]], object], *args: Unpack[_Ts], context: contextvars.Context | None = None
+        self, callback: Callable[[Unpack[_Ts]], object], *args: *_Ts, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         return self.call_soon(callback, *args, context=context)
 
@@ -175,7 +174,7 @@ class VatLoop(asyncio.AbstractEventLoop):
         self,
         when: float,
         callback: Callable[[Unpack[_Ts]], object],
-        *args: Unpack[_Ts],
+        *args: *_Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         if when > self.now_s:
@@ -188,7 +187,7 @@ class VatLoop(asyncio.AbstractEventLoop):
         self,
         delay: float,
         callback: Callable[[Unpack[_Ts]], object],
-        *args: Unpack[_Ts],
+        *args: *_Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         return self.call_at(self.now_s + delay, callback, *args, context=context)
@@ -226,7 +225,7 @@ class VatLoop(asyncio.AbstractEventLoop):
         if not task.cancelled() and getattr(task, "_log_traceback", False):
             self._failures.append(task)
 
-    def set_task_factory(self, factory: Any) -> None:  # noqa: ARG002, PLR6301
+    def set_task_factory(self, factory: Any) -> None:  # noqa: ARG002
         raise RuntimeError(_NOT_YOURS)
 
     def get_task_factory(self) -> None:
@@ -235,7 +234,7 @@ class VatLoop(asyncio.AbstractEventLoop):
     def get_exception_handler(self) -> None:
         return None
 
-    def set_exception_handler(self, handler: Any) -> None:  # noqa: ARG002, PLR6301
+    def set_exception_handler(self, handler: Any) -> None:  # noqa: ARG002
         raise RuntimeError(_NOT_YOURS)
 
     def default_exception_handler(self, context: dict[str, Any]) -> None:
@@ -250,7 +249,7 @@ class VatLoop(asyncio.AbstractEventLoop):
     async def shutdown_asyncgens(self) -> None:
         """Do nothing: the loop never ends before its vat."""
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
         """Do nothing: there is none."""
 
 
@@ -282,8 +281,3 @@ def running_vat_loop() -> VatLoop:
     if isinstance(loop, VatLoop):
         return loop
     raise RuntimeError("no vat is running: this works only in code that a vat's delivery runs")
-
-
-def is_eventual(value: object) -> bool:
-    """Whether `value` is an asyncio future or task, or a coroutine: accepted wherever a promise is."""
-    return isinstance(value, (asyncio.Future, CoroutineType))

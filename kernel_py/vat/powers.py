@@ -30,7 +30,7 @@ class Powers:
         return self._time_ms
 
     def exit(self, reason: object = "") -> None:
-        """End this vat when the delivery is over. Its effects are kept; promises that it owes are rejected with `reason`."""
+        """End this vat when the delivery is over. What it did is kept; what it owes is rejected with `reason`."""
         self._liveslots.exit(reason, is_failure=False)
 
     def exit_with_failure(self, reason: object) -> None:

@@ -1,4 +1,4 @@
-"""Promises: values that are not there yet, shared by many waiters and passed between vats.
+r"""Promises: values that are not there yet, shared by many waiters and passed between vats.
 
 Owns the life of a promise inside its vat:
 
@@ -23,7 +23,7 @@ from enum import Enum, auto
 from types import CoroutineType, TracebackType
 from typing import Any, Generic, TypeVar, cast
 
-from kernel_py.vat.loop import CancelledError, Future, VatLoop, running_vat_loop
+from kernel_py.vat.loop import Future, VatLoop, running_vat_loop
 from kernel_py.wire.passable import make_remote_error
 
 T = TypeVar("T")
@@ -162,7 +162,7 @@ class Promise(Generic[T]):
         """Settle as `future`, which is done, did."""
         try:
             self.resolve(future.result())
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the future's outcome
+        except BaseException as error:  # noqa: BLE001 (whatever it is, it is the future's outcome)
             self.reject(error)
 
     def _follow(self, other: Promise[Any]) -> None:
@@ -208,7 +208,7 @@ class Resolver(Generic[T]):
         self._promise.resolve(value)
 
     def reject(self, error: BaseException | str) -> None:
-        """Reject the promise with an exception; text stands for an ``Exception`` of that text. Ignored if it is settled."""
+        """Reject the promise with an exception; text stands for one of that text. Ignored if it is settled."""
         self._promise.reject(error if isinstance(error, BaseException) else Exception(error))
 
 

@@ -65,7 +65,7 @@ class VatSession:
         self._spec: VatSpec | None = None
         self._supervisor: Supervisor | None = None
         self._delivered = 0
-        self._last_deliver = ""
+        self._last_deliver: str | None = None
         self._last_done = ""
 
     def hello(self) -> str:
@@ -85,25 +85,24 @@ class VatSession:
 
     def receive(self, text: str) -> list[str]:
         """Take one text from the kernel; the texts to send back, in order."""
+        if self._phase is Phase.FAILED:
+            return [canonical.dump(["failed", self._failure])]
         if text == self._last_deliver:
             return [self._last_done]
         try:
-            message = canonical.load(text)
-        except (ValueError, TypeError, RecursionError) as error:
-            return self._fail(f"a text from the kernel is not JSON: {error}")
-        if self._phase is Phase.FAILED:
-            return [canonical.dump(["failed", self._failure])]
-        match message:
-            case ["deliver", int(number), int(time_ms), delivery]:
-                return self._deliver(number, time_ms, delivery, text)
-            case ["start", spec]:
-                return self._start(spec)
-            case ["replay", [*entries]]:
-                return self._replay(entries)
-            case ["go", int(delivered)]:
-                return self._go(delivered)
-            case _:
-                return self._fail(f"unknown message from the kernel: {text!r:.200}")
+            match canonical.load(text):
+                case ["deliver", int(number), int(time_ms), delivery]:
+                    return self._deliver(number, time_ms, delivery, text)
+                case ["start", spec]:
+                    return self._start(spec)
+                case ["replay", [*entries]]:
+                    return self._replay(entries)
+                case ["go", int(delivered)]:
+                    return self._go(delivered)
+                case _:
+                    return self._fail(f"unknown message from the kernel: {text!r:.200}")
+        except Exception as error:  # noqa: BLE001 (a realm that died of a text would not say why)
+            return self._fail(f"cannot take this text: {type(error).__name__}: {error}: {text!r:.200}")
 
     def close(self) -> None:
         """Let go of the vat. Only for hosts in which one process has many vats."""
@@ -115,13 +114,10 @@ class VatSession:
     def _start(self, value: object) -> list[str]:
         if self._phase is not Phase.FRESH:
             return self._fail("this realm is a vat already; a new vat needs a new realm")
-        try:
-            spec = parse_spec(value)
-            self._spec = spec
-            self._ambient.start(spec.seed, spec.vat)
-            self._supervisor = Supervisor(spec, self._make_store(), self._ambient, limits=self._limits)
-        except Exception as error:  # noqa: BLE001 - a store that cannot be opened is the host's word for it
-            return self._fail(f"the vat cannot start: {type(error).__name__}: {error}")
+        spec = parse_spec(value)
+        self._spec = spec
+        self._ambient.start(spec.seed, spec.vat)
+        self._supervisor = Supervisor(spec, self._make_store(), self._ambient, limits=self._limits)
         self._phase = Phase.REPLAYING
         return []
 

@@ -5,7 +5,8 @@ Owns three tables.
 * Exports: far objects of this vat. Held strongly from their first export until the kernel drops
   them (dropExports), then weakly until it retires them (retireExports) or nobody holds them.
 * Presences: objects of other vats, held weakly: what the vat's code lets go is gone, and a new
-  presence is made if the reference comes again.
+  presence is made if the reference comes again. The interface is kept from the first time to the last, so that no
+  text depends on when the collector ran.
 * Promises known to the kernel, until they are settled on both sides. Each is either *imported*
   (the kernel or another vat settles it) or *exported* (this vat settles it, the kernel is told), or
   neither for the moment between its naming and the syscall that mentions it.
@@ -14,7 +15,7 @@ Invariants:
     * A value has one reference and a reference one value, as long as both live.
     * Numbers are never used twice; the counters are in the vat store under ``idCounters``, written at
       the end of each delivery that moved them.
-    * Weakref callbacks only record: tables change between deliveries (`forget_dead`).
+    * Nothing that can be observed depends on when an object is collected.
 
 Source: liveslots.js; the reference, 4.1 and 1.5.
 """
@@ -48,8 +49,7 @@ class Slots:
         self._exports: dict[Vref, weakref.ref[Any]] = {}
         # By identity: a far object's own equality is no concern of ours. An entry dies with its object.
         self._export_names: dict[int, tuple[weakref.ref[Any], Vref]] = {}
-        self._presences: dict[Vref, weakref.ref[Presence]] = {}
-        self._dead: list[tuple[Vref, weakref.ref[Any]]] = []
+        self._presences: dict[Vref, tuple[weakref.ref[Presence], str]] = {}
 
         self._promises: dict[str, Promise[Any]] = {}
         self.imported: dict[str, Promise[Any]] = {}
@@ -113,20 +113,17 @@ class Slots:
 
     def provide_presence(self, vref: Vref, iface: str | None) -> Presence:
         """The presence of that name, made if there is none."""
-        reference = self._presences.get(vref)
-        presence = None if reference is None else reference()
-        if presence is None:
-            presence = Presence(vref, iface or f"Alleged: presence {vref}")
-            dead = self._dead
-            self._presences[vref] = weakref.ref(presence, lambda gone: dead.append((vref, gone)))
+        known = self._presences.get(vref)
+        if known is not None:
+            presence = known[0]()
+            if presence is not None:
+                return presence
+            iface = known[1]
+        elif iface is None:
+            iface = f"Alleged: presence {vref}"
+        presence = Presence(vref, iface)
+        self._presences[vref] = weakref.ref(presence), iface
         return presence
-
-    def forget_dead(self) -> None:
-        """Remove the entries of presences that nobody holds. Called between deliveries."""
-        dead, self._dead[:] = list(self._dead), []
-        for vref, reference in dead:
-            if self._presences.get(vref) is reference:
-                del self._presences[vref]
 
     # Promises ----------------------------------------------------------------------------------
 
@@ -151,10 +148,10 @@ class Slots:
     def forget_promise(self, vpid: str) -> None:
         """The name has left the c-list: sent again, the promise gets a new one."""
         promise = self._promises.pop(vpid, None)
-        self.imported.pop(vpid, None)
-        self.exported.pop(vpid, None)
         if promise is not None:
             promise.vpid = None
+            self.imported.pop(vpid, None)
+            self.exported.pop(vpid, None)
 
     # One serialization -------------------------------------------------------------------------
 
@@ -173,7 +170,8 @@ class Slots:
         self._new.clear()
 
     def flush(self) -> None:
-        """Write the counters to the vat store, if they have moved."""
+        """Write the counters to the vat store, if they have moved. Called at the end of a delivery."""
+        self._new.clear()
         if self._are_counters_dirty:
             self._are_counters_dirty = False
             self._store.set(_COUNTERS_KEY, canonical.dump(self._counters))

@@ -5,7 +5,7 @@ The host gives the connection: ``:memory:`` in a heap that is itself persistent,
 
 Invariants:
     * The empty text is a value, and different from absent.
-    * What a delivery wrote is one transaction, ended by `commit`.
+    * In a file, what a delivery wrote is one transaction, ended by `commit`.
 
 Source: SwingSet ``vatstore*``; the reference, 1.2 and 1.5.
 """
@@ -30,6 +30,9 @@ class VatStore:
         self._connection.isolation_level = None
         self._execute = self._connection.execute
         self._execute("CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
+        # In memory there is nothing to be atomic against: the heap goes as a whole, and the database with it.
+        is_file = any(file for _, _, file in self._execute("PRAGMA database_list"))
+        self._has_transactions = is_file
         self._is_open = False
 
     def get(self, key: str) -> str | None:
@@ -39,7 +42,7 @@ class VatStore:
 
     def set(self, key: str, value: str) -> None:
         self._begin()
-        self._execute("INSERT OR REPLACE INTO kv VALUES (?, ?)", (key, value))
+        self._execute("INSERT INTO kv VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (key, value))
 
     def delete(self, key: str) -> None:
         """Remove `key`, if it is there."""
@@ -62,6 +65,6 @@ class VatStore:
         self._connection.close()
 
     def _begin(self) -> None:
-        if not self._is_open:
+        if self._has_transactions and not self._is_open:
             self._is_open = True
             self._execute("BEGIN")

@@ -4,7 +4,8 @@ Owns the parts of a vat and the course of a delivery: the clock and entropy are 
 the delivery is dispatched as the first job of the vat's loop, the loop runs until it is idle, and what the delivery did
 is taken: the batch of syscalls, the console.
 
-A delivery that the vat cannot carry out at all, such as a start that fails, has an error for an outcome, and no syscalls.
+A delivery that the vat cannot carry out at all, such as a start that fails, has an error for an outcome, and no
+syscalls.
 """
 
 from __future__ import annotations
@@ -54,17 +55,18 @@ class Supervisor:
         self._liveslots = Liveslots(spec.vat, store, self._loop, limits=limits, report=self._report)
         self._powers = Powers(spec.name, self._liveslots)
         self._root: Promise[Any] | None = None
-        self._root_builder: object = None
+        self._is_started = False
+        self._building: object = None
         self._error: str | None = None
 
     def deliver(self, number: int, time_ms: int, delivery: object) -> Outcome:
         """Carry out one delivery, given as JSON values."""
         self._error = None
         self._ambient.begin(number, time_ms)
-        self._powers._begin(time_ms)  # noqa: SLF001 - vat code sees it, and must not set the time
+        self._powers._begin(time_ms)  # noqa: SLF001 (vat code has it too, and must not set the time)
         self._loop.now_s = time_ms / 1000
         self._loop.enqueue(self._dispatch, delivery)
-        with self._console.redirecting():
+        with self._console:
             self._loop.run_until_idle()
             if self._root is not None:
                 self._finish_start(self._root)
@@ -87,26 +89,26 @@ class Supervisor:
     def _dispatch(self, value: object) -> None:
         try:
             delivery: Delivery = parse_delivery(value)
-            if isinstance(delivery, StartVat) and self._root_builder is None:
+            if isinstance(delivery, StartVat) and not self._is_started:
                 self._start(delivery.parameters)
-            elif self._root_builder is None:
-                raise MarshalError("this vat has not been started")  # noqa: TRY301
+            elif not self._is_started:
+                raise MarshalError("this vat has not been started")
             else:
                 self._liveslots.dispatch(delivery)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the delivery's outcome
+        except BaseException as error:  # noqa: BLE001 (whatever it is, it is the delivery's outcome)
             self._error = self._format(error)
 
     # Starting ----------------------------------------------------------------------------------
 
     def _start(self, parameters: CapData) -> None:
+        self._is_started = True
         main = self._modules.load_main()
         builder = getattr(main, "build_root_object", None)
         if not callable(builder):
             raise AttributeError(f"{main.__file__} does not define build_root_object(powers, parameters, baggage)")
-        self._root_builder = builder
         baggage = Baggage(self._store, self._liveslots.slots, self._limits)
         value = builder(self._powers, self._liveslots.marshal.unserialize(parameters), baggage)
-        self._root_builder = value
+        self._building = value
         self._root = Promise(self._loop)
         self._root.mark_handled()
         self._root.resolve(value)
@@ -114,9 +116,10 @@ class Supervisor:
     def _finish_start(self, root: Promise[Any]) -> None:
         """The queue is empty after build_root_object: it must have given the root."""
         self._root = None
+        building, self._building = self._building, None
         match root.state:
             case State.PENDING:
-                where = describe_wait(self._root_builder)
+                where = describe_wait(building)
                 self._error = (
                     f"build_root_object did not finish: it waits for {where}. It can wait only for what this vat "
                     "settles by itself; send from a method, such as bootstrap, instead"
