@@ -1,0 +1,27 @@
+/** The offscreen document: the vat host of the extension. */
+
+import { RealmFactory } from "../../web/src/host/realms.ts";
+import { VatHost } from "../../web/src/host/vat_host.ts";
+import type { HostMessage } from "../../web/src/shared/messages.ts";
+import { parseKernelMessage } from "../../web/src/shared/messages.ts";
+
+const registration = navigator.serviceWorker.getRegistration();
+
+/** An event for the service worker: wakes it if it is dead. */
+async function send(message: HostMessage, ports: MessagePort[]): Promise<void> {
+  const worker = (await registration)?.active;
+  if (worker === null || worker === undefined) throw new Error("the extension has no active service worker");
+  worker.postMessage(message, ports);
+}
+
+const factory = new RealmFactory(chrome.runtime.getURL("/"));
+const host = new VatHost({
+  send: (message, ports) => {
+    send(message, ports).catch(console.error);
+  },
+  makeRealm: (kind, observer) => factory.make(kind, observer),
+});
+
+navigator.serviceWorker.onmessage = (event: MessageEvent<unknown>) => {
+  host.receive(parseKernelMessage(event.data));
+};

@@ -1,0 +1,73 @@
+"""Kernel state in IndexedDB: the browser's backend.
+
+Owns the form in which deltas cross to JavaScript (``web/src/store/indexed_db.ts``), which owns the database.
+Everything that goes wrong over there is a `StoreError` here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable
+from dataclasses import asdict
+from typing import Protocol, TypeVar
+
+from pyodide.ffi import JsException
+
+from kernel_py.core.store import Delta, missing_bundle, missing_entry
+from kernel_py.wire import canonical
+from kernel_py.wire.errors import StoreError
+
+_T = TypeVar("_T")
+
+
+class StoreBridge(Protocol):
+    """A store in JavaScript. Methods return promises, which reject if something goes wrong."""
+
+    def load(self) -> Awaitable[str]: ...
+
+    def commit(self, text: str) -> Awaitable[None]: ...
+
+    def readTranscript(self, vat: str, first: int, last: int) -> Awaitable[str]: ...  # noqa: N802 (JavaScript's name)
+
+    def findBundle(self, id: str) -> Awaitable[object]: ...  # noqa: A002, N802 (JavaScript's names)
+
+    def closeStore(self) -> None: ...  # noqa: N802 (JavaScript's name)
+
+
+class IndexedDbBackend:
+    """A backend over a store that JavaScript has opened."""
+
+    def __init__(self, store: StoreBridge) -> None:
+        self._store = store
+
+    async def load(self) -> dict[str, str]:
+        texts: dict[str, str] = json.loads(await _guard("the state cannot be read", self._store.load()))
+        return texts
+
+    async def commit(self, delta: Delta) -> None:
+        await _guard("the state cannot be written", self._store.commit(canonical.dump(asdict(delta))))
+
+    async def read_transcript(self, vat: str, first: int, last: int) -> list[str]:
+        what = f"the transcript of {vat} cannot be read"
+        entries: list[str] = json.loads(await _guard(what, self._store.readTranscript(vat, first, last)))
+        if len(entries) != last - first + 1:
+            numbers = {json.loads(entry)["n"] for entry in entries}
+            raise missing_entry(vat, next(number for number in range(first, last + 1) if number not in numbers))
+        return entries
+
+    async def read_bundle(self, bundle: str) -> str:
+        text = await _guard(f"the bundle {bundle} cannot be read", self._store.findBundle(bundle))
+        if not isinstance(text, str):
+            raise missing_bundle(bundle)
+        return text
+
+    async def close(self) -> None:
+        self._store.closeStore()
+
+
+async def _guard(what: str, promise: Awaitable[_T]) -> _T:
+    try:
+        return await promise
+    except JsException as error:
+        cause = getattr(error.js_error, "cause", None)
+        raise StoreError(f"{what}: {error}" + (f" ({cause})" if cause else "")) from error

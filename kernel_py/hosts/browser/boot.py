@@ -1,0 +1,103 @@
+"""The kernel in a service worker: joins `KernelHost` to JavaScript.
+
+Owns nothing but the joints. JavaScript (``web/src/kernel/kernel.ts``) makes one `BrowserKernel` and calls its
+methods; Python calls the methods of the bridge it was given. Only texts, numbers and promises of texts cross.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+import traceback
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+from kernel_py.hosts.browser.backend import IndexedDbBackend, StoreBridge
+from kernel_py.hosts.host import Client, KernelHost
+
+_SEED_BYTES = 16
+
+
+class Bridge(StoreBridge, Protocol):
+    """What the kernel calls in JavaScript."""
+
+    def create(self, vat: str, incarnation: int, kind: str) -> None: ...
+
+    def post(self, vat: str, text: str) -> None: ...
+
+    def destroy(self, vat: str) -> None: ...
+
+    def setBusy(self, is_busy: bool) -> None: ...  # noqa: N802, FBT001 (JavaScript's name and form)
+
+    def send(self, client: int, text: str) -> None: ...
+
+
+class BrowserKernel:
+    """A kernel over a bridge. It boots by itself; calls that come earlier are kept.
+
+    Args:
+        realms: JSON list of the realms found alive, as [vat, incarnation].
+        start: JSON object that says how Python was started, for the status.
+    """
+
+    def __init__(self, bridge: Bridge, realms: str, start: str) -> None:
+        self._bridge = bridge
+        self._clients: dict[int, Client] = {}
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._is_busy = False
+        self._is_booted = False
+        self._host = KernelHost(
+            backend=IndexedDbBackend(bridge),
+            workers=bridge,
+            clock_ms=lambda: int(time.time() * 1000),
+            seed=lambda: secrets.token_hex(_SEED_BYTES),
+            on_busy=self._set_busy,
+            spawn=self._spawn,
+        )
+        self._host.status.update(json.loads(start))
+        self._host.living([(vat, incarnation) for vat, incarnation in json.loads(realms)])
+        self._spawn(self._boot())
+
+    async def _boot(self) -> None:
+        await self._host.boot()
+        # The vat host takes a new kernel to be busy until it hears otherwise.
+        self._is_booted = True
+        self._bridge.setBusy(self._is_busy)
+
+    def _set_busy(self, is_busy: bool) -> None:  # noqa: FBT001 (a callback's form)
+        self._is_busy = is_busy
+        if self._is_booted:
+            self._bridge.setBusy(is_busy)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks[task] = None
+        task.add_done_callback(self._finish)
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            traceback.print_exception(error)
+
+    def vat_text(self, vat: str, text: str) -> None:
+        """A vat's realm has sent a text."""
+        self._host.vat_text(vat, text)
+
+    def vat_lost(self, vat: str, reason: str) -> None:
+        """A vat's realm is gone."""
+        self._host.vat_lost(vat, reason)
+
+    def connect(self, client: int) -> None:
+        """A client has come; what is for it goes to the bridge's `send`."""
+        self._clients[client] = self._host.connect(lambda text: self._bridge.send(client, text))
+
+    def receive(self, client: int, text: str) -> None:
+        """A client has sent a text."""
+        self._clients[client].receive(text)
+
+    def disconnect(self, client: int) -> None:
+        """A client has gone."""
+        self._clients.pop(client).close()

@@ -1,0 +1,81 @@
+"""The Python side of a realm: one vat session, called with texts and answering with texts.
+
+Owns the session. JavaScript (``web/src/realm``) calls `prepare` and `cut_bridge` while the realm starts, or while its
+memory image is made, and from then on only `receive`.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import traceback
+from typing import Final
+
+from kernel_py.hosts.browser.lockdown import BUILTINS_CUT, cut_bridge
+from kernel_py.vat.determinism import install_determinism
+from kernel_py.vat.session import VatSession
+from kernel_py.wire import canonical
+
+__all__ = ["cut_bridge", "prepare", "receive"]
+
+_PRELOADED: Final = (
+    "asyncio",
+    "base64",
+    "bisect",
+    "collections",
+    "contextlib",
+    "copy",
+    "dataclasses",
+    "datetime",
+    "decimal",
+    "enum",
+    "fractions",
+    "functools",
+    "hashlib",
+    "heapq",
+    "itertools",
+    "json",
+    "math",
+    "operator",
+    "random",
+    "re",
+    "sqlite3",
+    "statistics",
+    "string",
+    "struct",
+    "textwrap",
+    "time",
+    "typing",
+    "uuid",
+)
+"""Of the standard library, what vats are likely to import: found in memory instead of being compiled."""
+
+_memory_bytes = 0
+
+
+def _get_memory_bytes() -> int:
+    return _memory_bytes
+
+
+_session = VatSession(ambient=install_determinism(), memory_bytes=_get_memory_bytes)
+
+
+def prepare() -> str:
+    """Import what vats are likely to import. Returns the built-in modules to be cut off, separated by spaces."""
+    for name in _PRELOADED:
+        importlib.import_module(name)
+    gc.collect()
+    return " ".join(BUILTINS_CUT)
+
+
+def receive(text: str, memory_bytes: int) -> str:
+    """Hand a text from the kernel to the vat; "" stands for a new port. Returns the answers, one a line.
+
+    JSON escapes line breaks, so no answer contains one.
+    """
+    global _memory_bytes  # noqa: PLW0603 (one realm, one vat)
+    _memory_bytes = memory_bytes
+    try:
+        return "\n".join(_session.receive(text) if text else [_session.hello()])
+    except BaseException:  # noqa: BLE001 (the realm's outermost frame: nothing may pass)
+        return canonical.dump(["failed", traceback.format_exc()])

@@ -1,0 +1,231 @@
+/**
+ * How a document makes and ends realms: an iframe with a worker in it, or a worker of its own.
+ *
+ * Invariants of every realm:
+ * - `destroy` ends it at once, whatever it is doing, and nothing is reported afterwards.
+ * - `onLost` is called at most once, and never after `destroy`.
+ * - Ports given to `connect` before the realm is ready are kept for it.
+ */
+
+import { ASSETS, fetchAsset, fetchBytes, findBytes } from "../shared/assets.ts";
+import { parseRealmReport, type RealmAssets, type RealmCommand, type RealmKind } from "../shared/messages.ts";
+import { describeError } from "../shared/parse.ts";
+import { parseSandboxReport, type SandboxCommand, type SandboxScripts } from "../sandbox/protocol.ts";
+
+export interface Realm {
+  /** Let the vat talk to the kernel on `port`, from now on. */
+  connect(port: MessagePort): void;
+  /** Ask for a sign of life, where that is possible; a realm that gave none since the last call is lost. */
+  check(): void;
+  destroy(): void;
+}
+
+export interface RealmObserver {
+  /** The realm runs; `problem` says why it took a cold start, if it did. */
+  onBooted(problem: string): void;
+  /** The realm is gone; it needs no `destroy`. */
+  onLost(reason: string): void;
+}
+
+/** Makes realms from the files under `base`. */
+export class RealmFactory {
+  readonly #base: string;
+  #module: Promise<WebAssembly.Module> | null = null;
+
+  constructor(base: string) {
+    this.#base = base;
+  }
+
+  make(kind: RealmKind, observer: RealmObserver): Realm {
+    switch (kind) {
+      case "iframe":
+        return new IframeRealm(this.#base, observer, this.#loadAssets("iframe"));
+      case "worker":
+        return new WorkerRealm(this.#base, observer, this.#loadAssets("worker"));
+    }
+  }
+
+  /** Read anew for each realm, and handed over: nothing of them stays here but a compiled module. */
+  async #loadAssets(kind: RealmKind): Promise<RealmAssets> {
+    const [wasm, stdlib, sources, image] = await Promise.all([
+      // A compiled module cannot be sent to another origin.
+      kind === "worker" ? this.#compile() : fetchBytes(this.#base, "wasm"),
+      fetchBytes(this.#base, "stdlib"),
+      fetchBytes(this.#base, "sources"),
+      findBytes(this.#base, "realmImage"),
+    ]);
+    return { wasm, stdlib, sources, image };
+  }
+
+  async #compile(): Promise<WebAssembly.Module> {
+    this.#module ??= WebAssembly.compileStreaming(fetchAsset(this.#base, "wasm"));
+    return await this.#module;
+  }
+}
+
+/** What both kinds have in common: the control port. */
+abstract class ControlledRealm implements Realm {
+  readonly #observer: RealmObserver;
+  readonly #control: MessagePort;
+  /** The other end of the control port, until it is handed to the realm. */
+  protected readonly remote: MessagePort;
+  #ended = false;
+
+  protected constructor(observer: RealmObserver, assets: Promise<RealmAssets>) {
+    const { port1, port2 } = new MessageChannel();
+    this.#observer = observer;
+    this.#control = port1;
+    this.remote = port2;
+    port1.onmessage = (event) => {
+      this.#hear(event.data);
+    };
+    assets.then(
+      (loaded) => {
+        this.#command(
+          { kind: "boot", assets: loaded },
+          Object.values(loaded).filter((value) => value instanceof ArrayBuffer),
+        );
+      },
+      (error: unknown) => {
+        this.lose(describeError(error));
+      },
+    );
+  }
+
+  connect(port: MessagePort): void {
+    this.#command({ kind: "connect" }, [port]);
+  }
+
+  abstract check(): void;
+
+  destroy(): void {
+    this.#ended = true;
+    this.#control.close();
+    this.end();
+  }
+
+  /** Stop whatever runs in the realm. */
+  protected abstract end(): void;
+
+  protected lose(reason: string): void {
+    if (this.#ended) return;
+    this.destroy();
+    this.#observer.onLost(reason);
+  }
+
+  #command(command: RealmCommand, transfer: Transferable[]): void {
+    if (!this.#ended) this.#control.postMessage(command, transfer);
+  }
+
+  #hear(value: unknown): void {
+    let report;
+    try {
+      report = parseRealmReport(value);
+    } catch (error) {
+      this.lose(`the realm broke the protocol: ${describeError(error)}`);
+      return;
+    }
+    switch (report.kind) {
+      case "booted":
+        this.#observer.onBooted(report.boot === "cold" ? report.problem : "");
+        break;
+      case "failed":
+        this.lose(report.reason);
+        break;
+    }
+  }
+}
+
+class WorkerRealm extends ControlledRealm {
+  readonly #worker: Worker;
+
+  constructor(base: string, observer: RealmObserver, assets: Promise<RealmAssets>) {
+    super(observer, assets);
+    this.#worker = new Worker(new URL(ASSETS.realmWorker, base), { type: "module" });
+    this.#worker.onerror = (event) => {
+      this.lose(`the realm's worker failed: ${event.message}`);
+    };
+    this.#worker.postMessage(null, [this.remote]);
+  }
+
+  /** A worker of this process does not die alone, except with an error event. */
+  override check(): void {
+    // Nothing to ask.
+  }
+
+  protected override end(): void {
+    this.#worker.terminate();
+  }
+}
+
+class IframeRealm extends ControlledRealm {
+  readonly #frame: HTMLIFrameElement;
+  readonly #scripts: Promise<SandboxScripts>;
+  readonly #onMessage = (event: MessageEvent<unknown>): void => {
+    if (event.source === this.#frame.contentWindow) this.#hearPage(event.data);
+  };
+  #started = false;
+  /** Whether the page, whose process may die without a sign, was heard of since the last check. */
+  #heard = true;
+
+  constructor(base: string, observer: RealmObserver, assets: Promise<RealmAssets>) {
+    super(observer, assets);
+    this.#scripts = loadScripts(base);
+    this.#frame = document.createElement("iframe");
+    this.#frame.src = new URL(ASSETS.sandbox, base).href;
+    this.#frame.setAttribute("sandbox", "allow-scripts");
+    addEventListener("message", this.#onMessage);
+    document.body.append(this.#frame);
+  }
+
+  override check(): void {
+    if (!this.#heard) {
+      this.lose("the realm's page does not answer");
+      return;
+    }
+    this.#heard = false;
+    this.#post({ kind: "ping" });
+  }
+
+  protected override end(): void {
+    removeEventListener("message", this.#onMessage);
+    this.#frame.remove();
+  }
+
+  #hearPage(value: unknown): void {
+    const report = parseSandboxReport(value);
+    switch (report.kind) {
+      case "alive":
+        this.#heard = true;
+        if (!this.#started) this.#start();
+        break;
+      case "failed":
+        this.lose(report.reason);
+        break;
+    }
+  }
+
+  #start(): void {
+    this.#started = true;
+    this.#scripts.then(
+      (scripts) => {
+        this.#post({ kind: "start", scripts }, [this.remote]);
+      },
+      (error: unknown) => {
+        this.lose(describeError(error));
+      },
+    );
+  }
+
+  #post(command: SandboxCommand, transfer: Transferable[] = []): void {
+    // Its origin is opaque, so no other target origin names it.
+    this.#frame.contentWindow?.postMessage(command, "*", transfer);
+  }
+}
+
+async function loadScripts(base: string): Promise<SandboxScripts> {
+  const load = async (name: "realm" | "pyodide" | "pyodideAsm"): Promise<Blob> =>
+    new Blob([await fetchBytes(base, name)], { type: "text/javascript" });
+  const [realm, pyodide, pyodideAsm] = await Promise.all([load("realm"), load("pyodide"), load("pyodideAsm")]);
+  return { realm, pyodide, pyodideAsm };
+}

@@ -1,0 +1,159 @@
+/**
+ * The kernel's JavaScript side: starts Python in this worker and connects it to store, vat host and clients.
+ *
+ * Owns the Python instance. Everything that crosses to Python (`kernel_py/hosts/browser/boot.py`) is text or numbers, except
+ * the one object through which Python calls back.
+ *
+ * Invariants: `start` fails only if Python itself cannot run; what is wrong with the store is told to clients by the
+ * kernel. Clients have numbers that are not used twice.
+ */
+
+import { bootPyodide } from "../pyodide/boot.ts";
+import type { CreateModule, LoadPyodide } from "../pyodide/api.ts";
+import { fetchBytes, findBytes } from "../shared/assets.ts";
+import { parseChoice, parseFields, ParseError } from "../shared/parse.ts";
+import { REALM_KINDS } from "../shared/messages.ts";
+import type { IndexedDbStore } from "../store/indexed_db.ts";
+import type { VatHostLink } from "./vat_host_link.ts";
+
+export interface KernelOptions {
+  /** URL of the folder of `ASSETS`. */
+  readonly base: string;
+  readonly loadPyodide: LoadPyodide;
+  readonly createModule: CreateModule;
+  readonly store: IndexedDbStore;
+  readonly link: VatHostLink;
+}
+
+/** One connection of a panel. */
+export interface KernelClient {
+  receive(text: string): void;
+  close(): void;
+}
+
+/** What Python calls. */
+interface Bridge {
+  create(vat: string, incarnation: number, kind: string): void;
+  post(vat: string, text: string): void;
+  destroy(vat: string): void;
+  setBusy(isBusy: boolean): void;
+  send(client: number, text: string): void;
+  load(): Promise<string>;
+  commit(text: string): Promise<void>;
+  readTranscript(vat: string, first: number, last: number): Promise<string>;
+  findBundle(id: string): Promise<string | undefined>;
+  closeStore(): void;
+}
+
+/** What JavaScript calls: functions of `kernel_py.hosts.browser.boot.BrowserKernel`. */
+interface PythonKernel {
+  readonly vat_text: (vat: string, text: string) => void;
+  readonly vat_lost: (vat: string, reason: string) => void;
+  readonly connect: (client: number) => void;
+  readonly receive: (client: number, text: string) => void;
+  readonly disconnect: (client: number) => void;
+}
+
+export class RunningKernel {
+  readonly #python: PythonKernel;
+  readonly #senders: Map<number, (text: string) => void>;
+  #clients = 0;
+
+  private constructor(python: PythonKernel, senders: Map<number, (text: string) => void>) {
+    this.#python = python;
+    this.#senders = senders;
+  }
+
+  static async start(options: KernelOptions): Promise<RunningKernel> {
+    // The vat host is asked meanwhile: its answer takes longer than it takes Python to start if it must be made.
+    const living = options.link.reconnect();
+    const [sources, image] = await Promise.all([
+      fetchBytes(options.base, "sources"),
+      findBytes(options.base, "kernelImage"),
+    ]);
+    const { pyodide, boot, problem } = await bootPyodide({
+      loadPyodide: options.loadPyodide,
+      createModule: options.createModule,
+      indexUrl: new URL("pyodide/", options.base).href,
+      sources: new Uint8Array(sources),
+      image: image === null ? null : new Uint8Array(image),
+      jsGlobals: globalThis,
+      print: (line) => {
+        console.log(line);
+      },
+    });
+    if (problem !== "") console.warn(`the kernel took a cold start: ${problem}`);
+    const senders = new Map<number, (text: string) => void>();
+    const realms = (await living).map(({ vat, incarnation }) => [vat, incarnation]);
+    const start = pyodide.runPython("import kernel_py.hosts.browser.boot as boot; boot.BrowserKernel");
+    if (typeof start !== "function") throw new ParseError("kernel_py.hosts.browser.boot does not fit");
+    const kernel: unknown = Reflect.apply(start, undefined, [
+      makeBridge(options, senders),
+      JSON.stringify(realms),
+      JSON.stringify({ boot, problem }),
+    ]);
+    const python = parseKernel(kernel);
+    options.link.observe({ onText: python.vat_text, onLost: python.vat_lost });
+    return new RunningKernel(python, senders);
+  }
+
+  connect(send: (text: string) => void): KernelClient {
+    const python = this.#python;
+    const client = ++this.#clients;
+    this.#senders.set(client, send);
+    python.connect(client);
+    return {
+      receive: (text) => {
+        python.receive(client, text);
+      },
+      close: () => {
+        this.#senders.delete(client);
+        python.disconnect(client);
+      },
+    };
+  }
+}
+
+function makeBridge({ store, link }: KernelOptions, senders: Map<number, (text: string) => void>): Bridge {
+  return {
+    create: (vat, incarnation, kind) => {
+      link.create(vat, incarnation, parseChoice({ kind }, "kind", REALM_KINDS));
+    },
+    post: (vat, text) => {
+      link.post(vat, text);
+    },
+    destroy: (vat) => {
+      link.destroy(vat);
+    },
+    setBusy: (isBusy) => {
+      link.setBusy(isBusy);
+    },
+    send: (client, text) => {
+      senders.get(client)?.(text);
+    },
+    load: () => store.load(),
+    commit: (text) => store.commit(text),
+    readTranscript: (vat, first, last) => store.readTranscript(vat, first, last),
+    findBundle: (id) => store.findBundle(id),
+    closeStore: () => {
+      store.close();
+    },
+  };
+}
+
+/** The methods of a Python object, held for good. */
+function parseKernel(value: unknown): PythonKernel {
+  const fields = parseFields(value, "the kernel");
+  const get = <Method extends keyof PythonKernel>(name: Method): PythonKernel[Method] => {
+    const method = fields[name];
+    if (typeof method !== "function") throw new ParseError(`the kernel has no method ${name}`);
+    return method as PythonKernel[Method];
+  };
+  return {
+    vat_text: get("vat_text"),
+    vat_lost: get("vat_lost"),
+    connect: get("connect"),
+    receive: get("receive"),
+    disconnect: get("disconnect"),
+  };
+}

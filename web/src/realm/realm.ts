@@ -1,0 +1,138 @@
+/**
+ * A realm: the worker in which one vat runs. The same for both kinds of realms.
+ *
+ * Owns the realm's life: it waits on its control port for `boot`, freezes the clocks, starts Python, scrubs
+ * the globals, and then only carries texts between the kernel's port and the vat.
+ *
+ * Invariants:
+ * - No text of the kernel reaches Python before the globals are scrubbed.
+ * - The vat talks on the newest port; a `hello` is the first text on each. Ports may come before the realm is ready.
+ * - A realm whose Python broke down answers nothing any more, says so on the control port, and ends.
+ */
+
+import { parseCreateModule, parseLoadPyodide } from "../pyodide/api.ts";
+import type { BootOptions } from "../pyodide/boot.ts";
+import type { TextFunction } from "../pyodide/text_function.ts";
+import type { RealmAssets, RealmCommand, RealmReport } from "../shared/messages.ts";
+import { describeError } from "../shared/parse.ts";
+import { bootRealm } from "./boot_realm.ts";
+import { freezeClocksAndEntropy, makeJsGlobals, replaceGlobal } from "./freeze.ts";
+import { scrubGlobals } from "./scrub.ts";
+
+/** URLs of Pyodide's two scripts, which the realm may import. */
+export interface ScriptUrls {
+  readonly pyodide: string;
+  readonly pyodideAsm: string;
+}
+
+/** A place that nothing serves: what Pyodide fetches comes from the assets. */
+const INDEX_URL = "https://realm.invalid/";
+
+export function startRealm(control: MessagePort, urls: ScriptUrls): void {
+  const realm = new Realm(control, urls);
+  control.onmessage = (event: MessageEvent<RealmCommand>) => {
+    realm.obey(event.data, event.ports[0]);
+  };
+}
+
+class Realm {
+  readonly #urls: ScriptUrls;
+  readonly #report: (report: RealmReport) => void;
+  readonly #close: () => void;
+  /** The vat, once the realm is ready. */
+  #receive: TextFunction | null = null;
+  /** The newest port; the vat's hello has been sent on it if the realm is ready. */
+  #port: MessagePort | null = null;
+
+  constructor(control: MessagePort, urls: ScriptUrls) {
+    this.#urls = urls;
+    // Taken now: the globals will be scrubbed.
+    this.#report = (report) => {
+      control.postMessage(report);
+    };
+    this.#close = self.close.bind(self);
+  }
+
+  obey(command: RealmCommand, port: MessagePort | undefined): void {
+    switch (command.kind) {
+      case "boot":
+        this.#boot(command.assets).catch((error: unknown) => {
+          this.#fail(`the realm could not start: ${describeError(error)}`);
+        });
+        break;
+      case "connect":
+        if (port !== undefined) this.#connect(port);
+        break;
+    }
+  }
+
+  async #boot(assets: RealmAssets): Promise<void> {
+    const options = await this.#prepare(assets);
+    freezeClocksAndEntropy();
+    const { receive, boot, problem } = await bootRealm(options);
+    scrubGlobals();
+    this.#receive = receive;
+    this.#report({ kind: "booted", boot, problem });
+    if (this.#port !== null) this.#greet(this.#port);
+  }
+
+  /** Import the scripts, and let what Pyodide fetches come from the assets. */
+  async #prepare(assets: RealmAssets): Promise<BootOptions> {
+    const loadPyodide = parseLoadPyodide(await import(/* @vite-ignore */ this.#urls.pyodide));
+    const createModule = parseCreateModule(await import(/* @vite-ignore */ this.#urls.pyodideAsm));
+    const module = assets.wasm instanceof WebAssembly.Module ? assets.wasm : await WebAssembly.compile(assets.wasm);
+    replaceGlobal("fetch", (url: URL | string) =>
+      Promise.resolve(
+        String(url).endsWith(".zip")
+          ? new Response(assets.stdlib)
+          : new Response(null, { headers: { "content-type": "application/wasm" } }),
+      ),
+    );
+    WebAssembly.instantiateStreaming = async (_response, imports) => ({
+      module,
+      instance: await WebAssembly.instantiate(module, imports),
+    });
+    const print = console.log.bind(console);
+    return {
+      loadPyodide,
+      createModule,
+      indexUrl: INDEX_URL,
+      sources: new Uint8Array(assets.sources),
+      image: assets.image === null ? null : new Uint8Array(assets.image),
+      jsGlobals: makeJsGlobals(),
+      print,
+    };
+  }
+
+  #connect(port: MessagePort): void {
+    if (this.#port !== null) this.#port.onmessage = null;
+    this.#port = port;
+    port.onmessage = (event: MessageEvent<unknown>) => {
+      if (typeof event.data === "string") this.#deliver(port, event.data);
+    };
+    if (this.#receive !== null) this.#greet(port);
+  }
+
+  #greet(port: MessagePort): void {
+    this.#deliver(port, "");
+  }
+
+  #deliver(port: MessagePort, text: string): void {
+    // Before the realm is ready there was no hello, so nothing is expected to come.
+    if (this.#receive === null) return;
+    let answers;
+    try {
+      answers = this.#receive.call(text, this.#receive.getMemoryBytes());
+    } catch (error) {
+      this.#fail(`Python broke down: ${describeError(error)}`);
+      return;
+    }
+    for (const answer of answers.split("\n")) if (answer !== "") port.postMessage(answer);
+  }
+
+  #fail(reason: string): void {
+    this.#receive = null;
+    this.#report({ kind: "failed", reason });
+    this.#close();
+  }
+}

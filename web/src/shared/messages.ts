@@ -1,0 +1,131 @@
+/**
+ * The protocol between the kernel (service worker) and the vat host (offscreen document, or page), and
+ * between the vat host and its realms.
+ *
+ * Kernel to vat host travels by `Client.postMessage`; vat host to kernel by `ServiceWorker.postMessage`,
+ * an extendable event that wakes the worker and keeps it alive. MessagePorts travel beside a message,
+ * in the order that the message's description gives.
+ *
+ * Invariants:
+ * - An *epoch* numbers the lives of the kernel, and grows. Whoever receives a message of another epoch
+ *   than its current one ignores it; only `reconnect` raises the vat host's epoch.
+ * - The vat host has at most one realm per vat. Realms have numbers, which kernels of all epochs never use twice.
+ */
+
+import { parseBoolean, parseChoice, parseFields, parseInteger, parseList, parseText } from "./parse.ts";
+
+export const REALM_KINDS = ["iframe", "worker"] as const;
+export type RealmKind = (typeof REALM_KINDS)[number];
+
+export interface RealmId {
+  readonly vat: string;
+  readonly incarnation: number;
+  /** The realm's number. */
+  readonly realm: number;
+}
+
+/** Kernel to vat host. */
+export type KernelMessage =
+  /** A new kernel asks which realms there are. Answered with `living`. Counts as busy until a `lease` says otherwise. */
+  | { readonly kind: "reconnect"; readonly epoch: number }
+  /** Make a realm; one that the vat still has is destroyed first. Answered with `created`. */
+  | ({ readonly kind: "create"; readonly epoch: number; readonly realmKind: RealmKind } & RealmId)
+  /** Destroy the vat's realm, whatever it is doing. Idempotent, not answered. */
+  | { readonly kind: "destroy"; readonly epoch: number; readonly vat: string }
+  /** Whether the kernel has work in flight, so that the vat host must keep it alive. */
+  | { readonly kind: "lease"; readonly epoch: number; readonly busy: boolean };
+
+/** Vat host to kernel. */
+export type HostMessage =
+  /** All realms, with one port each. */
+  | { readonly kind: "living"; readonly epoch: number; readonly realms: readonly RealmId[] }
+  /** A realm is being made; its port comes along at once, and its hello when it is ready. */
+  | ({ readonly kind: "created"; readonly epoch: number } & RealmId)
+  /** A realm is gone, or could not be made. */
+  | ({ readonly kind: "lost"; readonly epoch: number; readonly reason: string } & RealmId)
+  /** Nothing but an event: the kernel is to stay alive, or to wake. */
+  | { readonly kind: "lease"; readonly epoch: number };
+
+/** How a realm came up. */
+export const BOOTS = ["image", "cold"] as const;
+export type Boot = (typeof BOOTS)[number];
+
+/** Vat host to realm, on the realm's control port. */
+export type RealmCommand =
+  /** Become a realm. Sent once. */
+  | { readonly kind: "boot"; readonly assets: RealmAssets }
+  /** Talk to the kernel on the port that comes along, from now on. */
+  | { readonly kind: "connect" };
+
+/** Realm to vat host, on the realm's control port. */
+export type RealmReport =
+  /** The realm runs, scrubbed. `problem` says why there was a cold start, if there was one. */
+  | { readonly kind: "booted"; readonly boot: Boot; readonly problem: string }
+  /** The realm cannot go on. */
+  | { readonly kind: "failed"; readonly reason: string };
+
+/** What a realm is made from, apart from scripts; see `assets.ts`. */
+export interface RealmAssets {
+  /** Pyodide's wasm: compiled where a module can be sent, else its bytes. */
+  readonly wasm: WebAssembly.Module | ArrayBuffer;
+  readonly stdlib: ArrayBuffer;
+  readonly sources: ArrayBuffer;
+  /** A memory image to start from; null for a cold start. */
+  readonly image: ArrayBuffer | null;
+}
+
+export function parseKernelMessage(value: unknown): KernelMessage {
+  const fields = parseFields(value, "a message from the kernel");
+  const kind = parseChoice(fields, "kind", ["reconnect", "create", "destroy", "lease"]);
+  const epoch = parseInteger(fields, "epoch");
+  switch (kind) {
+    case "reconnect":
+      return { kind, epoch };
+    case "create":
+      return { kind, epoch, ...parseRealmId(fields), realmKind: parseChoice(fields, "realmKind", REALM_KINDS) };
+    case "destroy":
+      return { kind, epoch, vat: parseText(fields, "vat") };
+    case "lease":
+      return { kind, epoch, busy: parseBoolean(fields, "busy") };
+  }
+}
+
+export function parseHostMessage(value: unknown): HostMessage {
+  const fields = parseFields(value, "a message from the vat host");
+  const kind = parseChoice(fields, "kind", ["living", "created", "lost", "lease"]);
+  const epoch = parseInteger(fields, "epoch");
+  switch (kind) {
+    case "living":
+      return {
+        kind,
+        epoch,
+        realms: parseList(fields, "realms").map((realm) => parseRealmId(parseFields(realm, "a realm"))),
+      };
+    case "created":
+      return { kind, epoch, ...parseRealmId(fields) };
+    case "lost":
+      return { kind, epoch, ...parseRealmId(fields), reason: parseText(fields, "reason") };
+    case "lease":
+      return { kind, epoch };
+  }
+}
+
+/** What a realm reports. The realm may be under a vat's control: nothing in it is trusted. */
+export function parseRealmReport(value: unknown): RealmReport {
+  const fields = parseFields(value, "a realm's report");
+  const kind = parseChoice(fields, "kind", ["booted", "failed"]);
+  switch (kind) {
+    case "booted":
+      return { kind, boot: parseChoice(fields, "boot", BOOTS), problem: parseText(fields, "problem") };
+    case "failed":
+      return { kind, reason: parseText(fields, "reason") };
+  }
+}
+
+function parseRealmId(fields: ReturnType<typeof parseFields>): RealmId {
+  return {
+    vat: parseText(fields, "vat"),
+    incarnation: parseInteger(fields, "incarnation"),
+    realm: parseInteger(fields, "realm"),
+  };
+}
