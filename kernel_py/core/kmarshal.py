@@ -7,7 +7,11 @@ kernel never looks into the bodies that vats exchange; this is for what it says 
 from __future__ import annotations
 
 import ast
+import io
+import token
+import tokenize
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import Any
 
 from kernel_py.wire import canonical
@@ -121,9 +125,11 @@ def parse_arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
     Raises:
         RequestError: it is anything else. The path is ``args``.
     """
+    call_text = f"f({text}\n)"
     try:
-        tree = ast.parse(f"f({text}\n)", mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        _check_tokens(call_text)
+        tree = ast.parse(call_text, mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise RequestError(f"not Python literals: {reason}; write for example 3, 'x', ko23, amount=5", "args") from None
     call = tree.body
@@ -136,6 +142,37 @@ def parse_arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
             raise RequestError("** is not a literal; write name=value", "args")
         kwargs[keyword.arg] = _evaluate(keyword.value, f"args[{keyword.arg!r}]")
     return args, kwargs
+
+
+_OPENING = frozenset("([{")
+_BEFORE_A_VALUE = _OPENING | frozenset(",:=")
+_OPERATORS = _BEFORE_A_VALUE | frozenset(")]}-")
+_LITERAL_TOKENS = frozenset({
+    token.NAME, token.NUMBER, token.STRING, token.OP, token.COMMENT, token.NL, token.NEWLINE, token.ENDMARKER
+})  # fmt: skip
+
+
+def _check_tokens(text: str) -> None:
+    """Refuse what can nest without brackets: operators, attributes, calls of calls.
+
+    Python limits the nesting of brackets. Beyond that its compiler recurses on the machine's stack, and
+    in WebAssembly running out of that is not an exception but the end of the interpreter.
+    """
+    before = "("
+    for item in tokenize.generate_tokens(io.StringIO(text).readline):
+        word = item.string
+        is_operator = item.type == token.OP
+        is_after_value = before not in _BEFORE_A_VALUE
+        if (
+            item.type not in _LITERAL_TOKENS
+            or (is_operator and word not in _OPERATORS)
+            or (word == "-" and is_after_value)
+            or (word in _OPENING and is_after_value and not (word == "(" and before.isidentifier()))
+            or (iskeyword(word) and word not in {"None", "True", "False"})
+        ):
+            raise RequestError(f"{word!r:.80} does not belong in a literal", "args")
+        if item.type not in {token.COMMENT, token.NL}:
+            before = word if is_operator or item.type == token.NAME else "0"
 
 
 def _evaluate(node: ast.expr, path: str) -> Any:
