@@ -72,8 +72,8 @@ class Clusters:
         self._vats.change(vat, "started")
         cluster_id = self._vats.get(vat).cluster
         cluster = self.get(cluster_id)
-        if any(self._vats.get(member).state is not VatState.RUNNING for _, member in cluster.vats):
-            return
+        if any(self._vats.get(member).state is not VatState.RUNNING for _, member in reversed(cluster.vats)):
+            return  # found at once in a large cluster, whose vats mostly start in order
         roots = {name: Ref(self._vats.get(member).root, f"Alleged: {name}") for name, member in cluster.vats}
         call = kmarshal.serialize_call("bootstrap", [roots, {}])
         result = self._references.create_promise(None)
@@ -85,8 +85,8 @@ class Clusters:
 
     def bootstrap_settled(self, cluster_id: str) -> None:
         """The answer of ``bootstrap`` is in: the launch is complete, or is taken back."""
-        cluster = self.get(cluster_id)
-        if cluster.state is not ClusterState.LAUNCHING:
+        cluster = self._state.get(schema.CLUSTERS, cluster_id)
+        if cluster is None or cluster.state is not ClusterState.LAUNCHING:
             return
         promise = self._references.get_promise(cluster.result)
         value = CapData(promise.body, promise.slots)
@@ -142,7 +142,8 @@ class Clusters:
         state = TRANSITIONS.get((cluster.state, action))
         if state is None:
             raise KernelBug(f"cannot {action} {cluster_id}: it is {cluster.state}")
-        changed = cluster._replace(state=state, request="", reason=reason)
+        result = cluster.result if state is ClusterState.RUNNING else ""
+        changed = cluster._replace(state=state, request="", reason=reason, result=result)
         self._state.set(schema.CLUSTERS, cluster_id, changed)
         self._log.cluster(cluster_id, cluster.name, state, reason)
 

@@ -33,7 +33,7 @@ from kernel_py.core.vats import Vats
 from kernel_py.wire import canonical
 from kernel_py.wire.capdata import CapData
 from kernel_py.wire.errors import KernelBug, KernelError, MarshalError, RequestError, cut_middle
-from kernel_py.wire.limits import Limits
+from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
 from kernel_py.wire.refs import InvalidRef, Vref, is_promise, is_vat_allocated, parse_kref
 
 PARSE_ERROR = -32700
@@ -47,6 +47,7 @@ QUERIES = ("status", "objects", "promise")
 OBJECTS_LIMIT = 500
 
 _TEXT = {"type": "string"}
+_REASON = {"type": "string", "maxLength": DEFAULT_LIMITS.error_chars_max}
 _COUNT = {"type": "integer"}
 
 
@@ -62,8 +63,8 @@ def _params(required: dict[str, Any], optional: dict[str, Any] | None = None) ->
 PARAMS: dict[str, dict[str, Any]] = {
     "launch": _params({"config": {}, "files": {}}),
     "send": _params({"target": _TEXT, "method": _TEXT, "args": _TEXT}),
-    "terminateVat": _params({"vat": _TEXT}, {"reason": _TEXT}),
-    "terminateCluster": _params({"cluster": _TEXT}, {"reason": _TEXT}),
+    "terminateVat": _params({"vat": _TEXT}, {"reason": _REASON}),
+    "terminateCluster": _params({"cluster": _TEXT}, {"reason": _REASON}),
     "status": _params({}),
     "objects": _params({}, {"vat": _TEXT, "offset": _COUNT, "limit": _COUNT}),
     "promise": _params({"promise": _TEXT}),
@@ -324,7 +325,7 @@ class Control:
         }
 
     def _objects(self, params: dict[str, Any]) -> dict[str, Any]:
-        offset, limit = params.get("offset", 0), params.get("limit", OBJECTS_LIMIT)
+        offset, limit = int(params.get("offset", 0)), int(params.get("limit", OBJECTS_LIMIT))
         if "vat" in params:
             vat = self._parse_living_vat(params["vat"])
             krefs = [

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from kernel_py.core import schema
+from kernel_py.core import kmarshal, schema
 from kernel_py.core.outputs import Deliver
 from kernel_py.core.promises import Promises
 from kernel_py.core.schema import Inflight, ItemKind, PromiseState, QueuedMessage, VatCounters
@@ -35,7 +35,6 @@ from kernel_py.wire.syscalls import (
     parse_syscall,
 )
 
-_SINGLE_PROMISE = re.compile(r'#"&0"')
 _IFACE = re.compile(r'"\$(\d{1,6})\.Alleged: ([^"\\]{1,100})"')
 
 
@@ -206,7 +205,7 @@ class Cranks:
             promise = self._references.get_promise(kpid)
             if promise.decider != vat or promise.state is not PromiseState.UNRESOLVED or kpid in kpids:
                 raise IllegalSyscall(f"the vat may not resolve {resolution.promise}: it does not decide it")
-            if not resolution.is_reject and _is_single_promise(resolution.data):
+            if not resolution.is_reject and _is_promise(resolution.data):
                 raise IllegalSyscall(f"cannot resolve {resolution.promise} to a promise")
             kpids[kpid] = None
         datas = [self._data_to_kernel(vat, resolution.data) for resolution in resolutions]
@@ -252,8 +251,8 @@ def parse_batch(values: list[Any], limits: Limits) -> list[Syscall]:
     return syscalls
 
 
-def _is_single_promise(data: CapData) -> bool:
-    return len(data.slots) == 1 and is_promise(Vref(data.slots[0])) and _SINGLE_PROMISE.fullmatch(data.body) is not None
+def _is_promise(data: CapData) -> bool:
+    return len(data.slots) == 1 and is_promise(Vref(data.slots[0])) and kmarshal.find_single_slot(data) is not None
 
 
 def _find_ifaces(data: CapData) -> dict[int, str]:

@@ -73,7 +73,7 @@ class Kernel:
         self._references = References(state)
         self._queues = Queues(state, self._references)
         shared = Shared(state, self._references, self._queues, self._log, limits)
-        self._promises = Promises(shared, self._waiter)
+        self._promises = Promises(shared)
         self._vats = Vats(shared, self._promises)
         self._cranks = Cranks(shared, self._promises)
         self._control = Control(shared, self._promises, self._vats)
@@ -93,11 +93,13 @@ class Kernel:
         self._state.begin()
         try:
             result = action()
+            self._wake()
             self._collect()
         except BaseException:
             self._state.abort()
             self._outbox.rewind(marks)
             self._references.take_freed()
+            self._promises.take_waiting()
             raise
         self._state.commit()
         return result
@@ -117,12 +119,15 @@ class Kernel:
                     if record is not None and record.owner is None and record.recognizable == 0:
                         self._references.delete_object(kref)
 
-    def _waiter(self, subscriber: str, kpid: str) -> None:
-        key = schema.find_request_key(subscriber)
-        if key is None:
-            self._clusters.bootstrap_settled(subscriber)
-        else:
-            self._control.promise_settled(key, kpid)
+    def _wake(self) -> None:
+        """Tell requests and clusters that what they wait for is settled."""
+        while waiting := self._promises.take_waiting():
+            for subscriber, kpid in waiting:
+                key = schema.find_request_key(subscriber)
+                if key is None:
+                    self._clusters.bootstrap_settled(subscriber)
+                else:
+                    self._control.promise_settled(key, kpid)
 
     # --- inputs ---------------------------------------------------------------------------------
 
@@ -166,10 +171,12 @@ class Kernel:
     def _complete(self, vat: str, done: protocol.Done) -> None:
         kind, leave = self._cranks.complete(vat, done)
         if leave is not None:
-            reason = kmarshal.render(leave.info)
+            reason = cut_middle(kmarshal.render(leave.info), self._limits.error_chars_max)
             if leave.is_failure:
                 raise VatFault(f"the vat gave up: {reason}")
-            self._end_vat(vat, f"the vat is done: {reason}")
+            self._wake()  # what the batch settled comes first, and may itself have ended the vat
+            if self._vats.is_alive(vat):
+                self._end_vat(vat, f"the vat is done: {reason}")
         elif kind is ItemKind.START:
             self._clusters.vat_started(vat)
 

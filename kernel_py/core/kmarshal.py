@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import token
 import tokenize
 from dataclasses import dataclass
@@ -45,6 +46,12 @@ def _slot_to_value(slot: str, iface: str | None, is_promise: bool) -> Ref:  # no
     return Ref(slot, "" if is_promise else (iface or ""))
 
 
+_DECIMAL_BITS_MAX = 10_000
+"""Above it, an integer is shown in hexadecimal: in decimal it takes long, and Python refuses more than 4,300 digits."""
+
+_REFERENCE = re.compile(r"[$&]0(?:\.|\Z)")
+_REFERENCE_CHARS_MAX = 10_000
+
 _marshal = Marshal(value_to_slot=_value_to_slot, slot_to_value=_slot_to_value)
 
 
@@ -77,6 +84,8 @@ def render(data: CapData) -> str:
 
 def _render(value: object) -> str:
     match value:
+        case int() if value.bit_length() > _DECIMAL_BITS_MAX:
+            return f"{value:#x}"
         case BaseException():
             return f"{getattr(value, 'name', type(value).__name__)}({str(value)!r})"
         case list():
@@ -87,6 +96,18 @@ def _render(value: object) -> str:
             return f"Tagged({tag!r}, {_render(payload)})"
         case _:
             return repr(value)
+
+
+def find_single_slot(data: CapData) -> str | None:
+    """The slot, if `data` is a reference and nothing else, whatever its body calls it. Never fails."""
+    if len(data.slots) != 1 or len(data.body) > _REFERENCE_CHARS_MAX:
+        return None
+    try:
+        mark = canonical.load(data.body[1:])
+    except (ValueError, RecursionError):
+        return None
+    is_reference = data.body[0] == "#" and isinstance(mark, str) and _REFERENCE.match(mark) is not None
+    return data.slots[0] if is_reference else None
 
 
 def method_of(body: str) -> str:

@@ -7,13 +7,15 @@ A settlement, in order (the reference, 2.4): a notify for each subscriber, the r
 data, the promise's queued messages routed again, the data. So notifies precede released messages.
 
 Everything is a loop over a work list: chains of rejected pipelined messages may be long.
+
+Who waits for a promise without being a vat (a control request, a cluster) is not told in the middle of
+all this: what it does may end the very vat whose batch is being applied. `take_waiting` hands it over
+when the batch is done.
 """
 
 from __future__ import annotations
 
-import re
 from collections import deque
-from typing import Protocol
 
 from kernel_py.core import kmarshal, schema
 from kernel_py.core.queues import message_mentions
@@ -30,24 +32,16 @@ TRANSITIONS: dict[tuple[PromiseState, str], PromiseState] = {
 VAT_TERMINATED = kmarshal.serialize_error("vat terminated")
 """What promises decided by a dead vat, and messages to its objects, are rejected with (SwingSet's text)."""
 
-_SINGLE_OBJECT = re.compile(r'#"\$0(?:\.[^"\\]*)?"')
-
-
-class Waiter(Protocol):
-    def __call__(self, subscriber: str, kpid: str) -> None:
-        """A promise that `subscriber`, a control request or a cluster, waits for is settled."""
-
 
 class Promises:
     """Promise life cycles and message routing over one state."""
 
-    def __init__(self, shared: Shared, waiter: Waiter) -> None:
+    def __init__(self, shared: Shared) -> None:
         self._state = shared.state
         self._references = shared.references
         self._queues = shared.queues
-        self._waiter = waiter
         self._released: deque[QueuedMessage] = deque()
-        self._waiting: deque[tuple[str, str]] = deque()
+        self._waiting: list[tuple[str, str]] = []
         self._is_draining = False
 
     def set_decider(self, kpid: str, decider: str | None) -> None:
@@ -58,9 +52,15 @@ class Promises:
         promise = self._references.get_promise(kpid)
         if promise.state is not PromiseState.UNRESOLVED:
             self._notify(subscriber, kpid)
-            self._drain()
         elif subscriber not in promise.subscribers:
             subscribers = tuple(sorted((*promise.subscribers, subscriber)))
+            self._set(kpid, promise._replace(subscribers=subscribers))
+
+    def unsubscribe(self, subscriber: str, kpid: str) -> None:
+        """Undo `subscribe`, if the promise is still unresolved. Idempotent."""
+        promise = self._references.get_promise(kpid)
+        if subscriber in promise.subscribers:
+            subscribers = tuple(other for other in promise.subscribers if other != subscriber)
             self._set(kpid, promise._replace(subscribers=subscribers))
 
     def settle(self, kpid: str, data: CapData, *, is_reject: bool) -> None:
@@ -87,22 +87,23 @@ class Promises:
         self._route(message)
         self._drain()
 
+    def take_waiting(self) -> list[tuple[str, str]]:
+        """Requests and clusters whose promise was settled since the last call, as (subscriber, kpid)."""
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
     def _drain(self) -> None:
         if self._is_draining:
             return
         self._is_draining = True
         try:
-            while self._released or self._waiting:
-                if self._released:
-                    message = self._released.popleft()
-                    self._route(message)
-                    for kref in message_mentions(message):
-                        self._references.drop_hold(kref)
-                else:
-                    self._waiter(*self._waiting.popleft())
+            while self._released:
+                message = self._released.popleft()
+                self._route(message)
+                for kref in message_mentions(message):
+                    self._references.drop_hold(kref)
         finally:
             self._released.clear()
-            self._waiting.clear()
             self._is_draining = False
 
     def _notify(self, subscriber: str, kpid: str) -> None:
@@ -113,7 +114,7 @@ class Promises:
 
     def _route(self, message: QueuedMessage) -> None:
         target = message.target
-        while target[1] == "p":
+        if target[1] == "p":
             promise = self._references.get_promise(target)
             match promise.state:
                 case PromiseState.UNRESOLVED:
@@ -123,10 +124,11 @@ class Promises:
                     self._reject_result(message, CapData(promise.body, promise.slots))
                     return
                 case PromiseState.FULFILLED:
-                    if len(promise.slots) != 1 or not _SINGLE_OBJECT.fullmatch(promise.body):
+                    found = kmarshal.find_single_slot(CapData(promise.body, promise.slots))
+                    if found is None:
                         self._reject_result(message, _not_callable(promise, message))
                         return
-                    target = promise.slots[0]
+                    target = found
         owner = self._references.find_owner(target)
         if owner is None:
             self._reject_result(message, VAT_TERMINATED)

@@ -27,7 +27,6 @@ class KernelState:
     """Tables of values by text keys, with one level of undo."""
 
     __slots__ = (
-        "_bundle_drops",
         "_bundles",
         "_crank_marks",
         "_dirty",
@@ -40,12 +39,11 @@ class KernelState:
     def __init__(self) -> None:
         self._tables: dict[str, dict[str, Any]] = {}
         self._undo: list[tuple[str, str, Any]] = []
-        self._crank_marks: tuple[int, int, int, int] | None = None
+        self._crank_marks: tuple[int, int, int] | None = None
         self._dirty: dict[tuple[str, str], None] = {}
         self._transcript: list[tuple[str, int, str]] = []
         self._transcript_drops: list[str] = []
-        self._bundles: list[tuple[str, str]] = []
-        self._bundle_drops: list[str] = []
+        self._bundles: list[tuple[str, str | None]] = []
 
     @classmethod
     def load(cls, texts: Mapping[str, str]) -> KernelState:
@@ -108,18 +106,13 @@ class KernelState:
         self._bundles.append((bundle, text))
 
     def drop_bundle(self, bundle: str) -> None:
-        self._bundle_drops.append(bundle)
+        self._bundles.append((bundle, None))
 
     def begin(self) -> None:
         """Start a crank."""
         if self._crank_marks is not None:
             raise KernelBug("a crank began inside another")
-        self._crank_marks = (
-            len(self._transcript),
-            len(self._transcript_drops),
-            len(self._bundles),
-            len(self._bundle_drops),
-        )
+        self._crank_marks = len(self._transcript), len(self._transcript_drops), len(self._bundles)
 
     def commit(self) -> None:
         """Keep the crank's changes."""
@@ -130,7 +123,7 @@ class KernelState:
 
     def abort(self) -> None:
         """Put everything back as it was at `begin`."""
-        transcript, transcript_drops, bundles, bundle_drops = self._end()
+        transcript, transcript_drops, bundles = self._end()
         for table, row, old in reversed(self._undo):
             rows = self._tables.setdefault(table, {})
             if old is None:
@@ -143,9 +136,8 @@ class KernelState:
         del self._transcript[transcript:]
         del self._transcript_drops[transcript_drops:]
         del self._bundles[bundles:]
-        del self._bundle_drops[bundle_drops:]
 
-    def _end(self) -> tuple[int, int, int, int]:
+    def _end(self) -> tuple[int, int, int]:
         if self._crank_marks is None:
             raise KernelBug("a crank ended that had not begun")
         marks, self._crank_marks = self._crank_marks, None
@@ -165,17 +157,17 @@ class KernelState:
             else:
                 puts[key] = schema.encode(table, value)
         dropped = dict.fromkeys(self._transcript_drops)
+        bundles = dict(self._bundles)  # of several changes of one bundle, the last counts
         delta = Delta(
             puts=puts,
             deletes=deletes,
             transcript=[entry for entry in self._transcript if entry[0] not in dropped],
             transcript_drops=list(dropped),
-            bundles=dict(self._bundles),
-            bundle_drops=list(self._bundle_drops),
+            bundles={bundle: text for bundle, text in bundles.items() if text is not None},
+            bundle_drops=[bundle for bundle, text in bundles.items() if text is None],
         )
         self._dirty = {}
         self._transcript = []
         self._transcript_drops = []
         self._bundles = []
-        self._bundle_drops = []
         return delta

@@ -88,6 +88,7 @@ class Vats:
             if vref[0] == "p":
                 kpid = self._state.get(table, vref)
                 promise = self._references.get_promise(kpid)
+                self._promises.unsubscribe(vat, kpid)
                 if promise.decider == vat and promise.state is PromiseState.UNRESOLVED:
                     self._promises.settle(kpid, VAT_TERMINATED, is_reject=True)
         self._clear_queue(vat)
@@ -97,7 +98,7 @@ class Vats:
         self._state.drop_transcript(vat)
 
     def _clear_queue(self, vat: str) -> None:
-        """Reject every queued message. Rejecting may queue notifies to the vat itself: hence the loop."""
+        """Reject every queued message. Rejecting may queue more for the vat itself: hence the loop."""
         while self._queues.count(vat):
             item = self._queues.take_head(vat)
             if item.kind is ItemKind.MESSAGE and item.payload.result is not None:

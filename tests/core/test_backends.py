@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,11 +17,12 @@ Reopen = Callable[[], Backend]
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Reopen:
+def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reopen]:
     """Opens the backend; called again, opens what the first one stored."""
     if request.param == "memory":
-        backend = MemoryBackend()
-        return lambda: backend
+        in_memory = MemoryBackend()
+        yield lambda: in_memory
+        return
     opened: list[SqliteBackend] = []
 
     def open_file() -> Backend:
@@ -30,8 +31,9 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Reopen:
         opened.append(SqliteBackend(tmp_path / "store.db"))
         return opened[-1]
 
-    request.addfinalizer(lambda: [run_now(backend.close()) for backend in opened])
-    return open_file
+    yield open_file
+    for backend in opened:
+        run_now(backend.close())
 
 
 def test_a_new_backend_is_empty(reopen: Reopen) -> None:
@@ -57,7 +59,7 @@ def test_transcripts_are_read_by_range(reopen: Reopen) -> None:
     assert run_now(reopen().read_transcript("v1", 2, 4)) == ["entry 2", "entry 3", "entry 4"]
 
 
-@pytest.mark.parametrize(("first", "last", "missing"), [(0, 1, 0), (2, 4, 3), (1, 5, 3), (5, 6, 5)])
+@pytest.mark.parametrize("first, last, missing", [(0, 1, 0), (2, 4, 3), (1, 5, 3), (5, 6, 5)])
 def test_a_missing_transcript_entry_is_named(reopen: Reopen, first: int, last: int, missing: int) -> None:
     backend = reopen()
     run_now(backend.commit(Delta(transcript=[("v1", 1, "a"), ("v1", 2, "b"), ("v1", 4, "d")])))

@@ -1,0 +1,233 @@
+"""What must hold of a kernel's state between any two inputs, recounted from scratch.
+
+`check_state` looks at the tables alone; `check_backend` compares them with what was made durable.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kernel_py.core import schema
+from kernel_py.core.kernel import Kernel
+from kernel_py.core.queues import mentions, message_mentions
+from kernel_py.core.schema import (
+    ClistEntry,
+    ClusterState,
+    ItemKind,
+    KernelPromise,
+    PromiseState,
+    QueuedMessage,
+    QueueItem,
+    VatState,
+)
+from kernel_py.core.state import KernelState
+from kernel_py.core.store import MemoryBackend
+from kernel_py.wire import canonical
+from kernel_py.wire.protocol import parse_transcript_entry
+from kernel_py.wire.refs import Vref, is_vat_allocated
+
+_NO_HOLDS: Mapping[str, int] = {}
+
+
+def check_state(kernel: Kernel, holds: Mapping[str, int] = _NO_HOLDS) -> None:
+    """Assert every invariant of the tables. `holds` are references that the test itself has taken."""
+    view = _View(kernel)
+    view.check_vats()
+    view.check_queues()
+    view.check_clists()
+    view.check_counts(holds)
+    view.check_promises()
+    view.check_waiters()
+
+
+def check_backend(kernel: Kernel, backend: MemoryBackend) -> None:
+    """Assert that a kernel started from the backend, to which every delta was committed, is this one."""
+    reloaded = KernelState.load(backend.texts)
+    assert reloaded._tables == kernel._state._tables
+    counters = kernel._state._tables.get(schema.COUNTERS, {})
+    numbers = {vat: list(entries) for vat, entries in backend.transcripts.items()}
+    assert numbers == {vat: list(range(1, row.delivered + 1)) for vat, row in counters.items() if row.delivered}
+    for vat, entries in backend.transcripts.items():
+        for number, text in list(entries.items())[-2:]:
+            assert parse_transcript_entry(canonical.load(text)).number == number, vat
+    clusters = kernel._state._tables.get(schema.CLUSTERS, {}).values()
+    assert set(backend.bundles) == {row.bundle for row in clusters if row.state is not ClusterState.TERMINATED}
+
+
+class _View:
+    """The tables of one kernel, for one round of checks."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.tables = kernel._state._tables
+        self.objects = self.table(schema.OBJECTS)
+        self.promises: dict[str, KernelPromise] = self.table(schema.PROMISES)
+        self.vats = self.table(schema.VATS)
+        self.counters = self.table(schema.COUNTERS)
+        self.inflight = self.table(schema.INFLIGHT)
+        self.clusters = self.table(schema.CLUSTERS)
+        self.requests = self.table(schema.REQUESTS)
+        self.living = {vat for vat, row in self.vats.items() if row.state is not VatState.TERMINATED}
+
+    def table(self, name: str) -> dict[str, Any]:
+        return self.tables.get(name, {})
+
+    def iter_items(self) -> Iterator[tuple[str, QueueItem]]:
+        for vat in self.living:
+            for item in self.table(schema.vat_queue_table(vat)).values():
+                yield vat, item
+
+    def iter_promise_messages(self) -> Iterator[tuple[str, QueuedMessage]]:
+        for kpid in self.promises:
+            for message in self.table(schema.promise_queue_table(kpid)).values():
+                yield kpid, message
+
+    def iter_entries(self) -> Iterator[tuple[str, str, ClistEntry]]:
+        for vat in self.living:
+            for row, value in self.table(schema.clist_table(vat)).items():
+                if isinstance(value, ClistEntry):
+                    yield vat, row, value
+
+    # --- the checks -----------------------------------------------------------------------------
+
+    def check_vats(self) -> None:
+        """A living vat has counters; a dead one, nothing. No table is left of what is gone."""
+        assert set(self.counters) == self.living
+        assert set(self.inflight) <= self.living
+        families = {schema.clist_table, schema.vat_queue_table}
+        known = {family(vat) for vat in self.living for family in families}
+        known |= {schema.promise_queue_table(kpid) for kpid in self.promises}
+        owned = {name for name, rows in self.tables.items() if "." in name and rows}
+        assert owned <= known
+        for vat, record in self.inflight.items():
+            assert record.number == self.counters[vat].delivered + 1
+            assert 1 <= record.attempts <= self.kernel._limits.delivery_attempts_max
+            assert all(self.kernel._references.find_entry(vat, kref) for kref in record.imports)
+        for vat in self.living:
+            assert self.vats[vat].cluster in self.clusters
+            start = self.inflight.get(vat) or next(iter(self.table(schema.vat_queue_table(vat)).values()), None)
+            is_starting = self.vats[vat].state is VatState.STARTING
+            assert is_starting == (start is not None and start.kind is ItemKind.START)
+
+    def check_queues(self) -> None:
+        """Queues have no gaps, and the head of every idle vat's can be found."""
+        next_sequence = self.table(schema.KERNEL).get(schema.NEXT_SEQUENCE, 1)
+        ready = set(self.kernel._queues._ready)
+        for vat in self.living:
+            rows = self.table(schema.vat_queue_table(vat))
+            counters = self.counters[vat]
+            assert set(rows) == {str(index) for index in range(counters.queue_head, counters.queue_tail)}
+            sequences = [rows[str(index)].sequence for index in range(counters.queue_head, counters.queue_tail)]
+            assert sequences == sorted(set(sequences))
+            assert all(sequence < next_sequence for sequence in sequences)
+            if sequences and vat not in self.inflight:
+                assert (sequences[0], vat) in ready
+        for kpid, promise in self.promises.items():
+            rows = self.table(schema.promise_queue_table(kpid))
+            assert set(rows) == {str(index) for index in range(promise.queue_head, promise.queue_tail)}
+        for vat, item in self.iter_items():
+            if item.kind is ItemKind.MESSAGE:
+                assert self.objects[item.payload.target].owner == vat
+            elif item.kind is ItemKind.NOTIFY:
+                assert self.promises[item.payload].state is not PromiseState.UNRESOLVED
+        for kpid, message in self.iter_promise_messages():
+            assert message.target == kpid
+
+    def check_clists(self) -> None:
+        """C-lists are bijective; imports are below the counters; every export is the owner's."""
+        for vat in self.living:
+            rows = self.table(schema.clist_table(vat))
+            forward = {row: value.vref for row, value in rows.items() if isinstance(value, ClistEntry)}
+            backward = {row: value for row, value in rows.items() if not isinstance(value, ClistEntry)}
+            assert {vref: kref for kref, vref in forward.items()} == backward
+            assert len(forward) == len(backward)
+            for vref in backward:
+                if not is_vat_allocated(Vref(vref)):
+                    counters = self.counters[vat]
+                    assert int(vref[2:]) < (counters.next_object if vref[0] == "o" else counters.next_promise)
+        owners = {kref: record.owner for kref, record in self.objects.items() if record.owner is not None}
+        exports = [
+            (kref, vat) for vat, kref, entry in self.iter_entries() if kref[1] == "o" and entry.vref.startswith("o+")
+        ]
+        assert sorted(exports) == sorted(owners.items())
+
+    def check_counts(self, holds: Mapping[str, int]) -> None:
+        """Every count equals a recount; what nothing mentions is gone; nothing dangles."""
+        held: Counter[str] = Counter(holds)
+        for _, item in self.iter_items():
+            held.update(mentions(item.kind, item.payload))
+        for _, message in self.iter_promise_messages():
+            held.update(message_mentions(message))
+        for promise in self.promises.values():
+            held.update(promise.slots)
+        for cluster in self.clusters.values():
+            if cluster.state is not ClusterState.TERMINATED:
+                held.update(self.vats[vat].root for _, vat in cluster.vats)
+                held.update([cluster.result] if cluster.result else [])
+        held.update(request.promise for request in self.requests.values() if request.promise)
+        reachable = held.copy()
+        for _, kref, entry in self.iter_entries():
+            if kref[1] == "p":
+                held[kref] += 1
+            elif entry.vref.startswith("o-"):
+                held[kref] += 1
+                reachable[kref] += entry.is_reachable
+        assert {kref for kref, count in held.items() if count} <= self.objects.keys() | self.promises.keys()
+        assert {kpid: row.refs for kpid, row in self.promises.items()} == {kpid: held[kpid] for kpid in self.promises}
+        assert all(row.refs for row in self.promises.values())
+        for kref, record in self.objects.items():
+            assert (record.reachable, record.recognizable) == (reachable[kref], held[kref]), kref
+            assert record.owner is not None or record.recognizable
+        assert not self.kernel._references._freed
+
+    def check_promises(self) -> None:
+        """An unresolved promise has a living decider, or is the result of one message on its way."""
+        on_the_way = Counter(message.result for _, message in self.iter_promise_messages())
+        on_the_way.update(item.payload.result for _, item in self.iter_items() if item.kind is ItemKind.MESSAGE)
+        for kpid, promise in self.promises.items():
+            if promise.state is not PromiseState.UNRESOLVED:
+                assert promise[2:6] == (None, (), 0, 0), kpid
+                assert not on_the_way[kpid]
+            elif promise.decider is None:
+                assert on_the_way[kpid] == 1, kpid
+                assert not promise.body
+            else:
+                assert promise.decider in self.living, kpid
+                assert self.kernel._references.find_entry(promise.decider, kpid) is not None, kpid
+                assert not on_the_way[kpid]
+        for vat, record in self.inflight.items():
+            if record.result is not None:
+                assert self.promises[record.result].decider == vat
+
+    def check_waiters(self) -> None:
+        """Whoever subscribes exists, and whatever waits is subscribed."""
+        for kpid, promise in self.promises.items():
+            assert list(promise.subscribers) == sorted(set(promise.subscribers))
+            for subscriber in promise.subscribers:
+                key = schema.find_request_key(subscriber)
+                if key is not None:
+                    assert self.requests[key].promise == kpid
+                elif schema.is_cluster(subscriber):
+                    assert self.clusters[subscriber].result == kpid
+                else:
+                    assert subscriber in self.living
+                    assert self.kernel._references.find_entry(subscriber, kpid) is not None
+        for key, request in self.requests.items():
+            if request.promise:
+                assert not request.response
+                assert schema.request_waiter(key) in self.promises[request.promise].subscribers
+        launching = {row.request for row in self.clusters.values() if row.state is ClusterState.LAUNCHING}
+        unanswered = {key for key, row in self.requests.items() if not row.response}
+        assert unanswered == launching | {key for key, row in self.requests.items() if row.promise}
+        for name, cluster in self.clusters.items():
+            assert bool(cluster.request) == (cluster.state is ClusterState.LAUNCHING)
+            if cluster.state is ClusterState.TERMINATED:
+                assert not any(vat in self.living for _, vat in cluster.vats)
+                assert not cluster.result
+            if cluster.state is ClusterState.LAUNCHING and cluster.result:
+                assert name in self.promises[cluster.result].subscribers
+            if cluster.state is ClusterState.RUNNING:
+                assert self.promises[cluster.result].state is PromiseState.FULFILLED
+        assert not self.kernel._promises._released
