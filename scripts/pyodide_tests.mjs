@@ -10,6 +10,8 @@ import { fileURLToPath } from "node:url";
 import { loadPyodide } from "pyodide";
 
 const PYODIDE_FAILED = 70;
+/** For the message if Pyodide itself ends. */
+let currentTest = "set-up";
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 function findSitePackages() {
@@ -34,7 +36,10 @@ async function runPytest(args) {
   pyodide.FS.mkdirTree(root);
   pyodide.FS.mount(pyodide.FS.filesystems.NODEFS, { root }, root);
   pyodide.FS.chdir(root);
-  pyodide.globals.set("settings", pyodide.toPy({ root, args, sitePackages: findSitePackages() }));
+  pyodide.globals.set("settings", pyodide.toPy({ args, sitePackages: findSitePackages() }));
+  pyodide.globals.set("note_test", (nodeid) => {
+    currentTest = nodeid;
+  });
   return pyodide.runPython(`
     import asyncio, sys
 
@@ -44,7 +49,11 @@ async function runPytest(args) {
     # Pyodide's own loop counts as running, always; tests expect none, as on CPython.
     asyncio._set_running_loop(None)
 
-    pytest.main(["-p", "_hypothesis_pytestplugin", *settings["args"]])
+    class NoteTests:
+        def pytest_runtest_logstart(self, nodeid):
+            note_test(nodeid)
+
+    pytest.main(["-p", "_hypothesis_pytestplugin", *settings["args"]], plugins=[NoteTests()])
   `);
 }
 
@@ -53,5 +62,6 @@ try {
   process.exitCode = await runPytest([...color, ...process.argv.slice(2)]);
 } catch (error) {
   console.error(error);
+  console.error(`Pyodide ended in ${currentTest}`);
   process.exitCode = PYODIDE_FAILED;
 }

@@ -49,3 +49,5 @@ def test_no_tests_at_all_turn_it_red(run_in_pyodide):
 def test_a_pyodide_that_breaks_turns_it_red(run_in_pyodide):
     done = run_in_pyodide("import os\ndef test_abort():\n    os.abort()\n")
     assert done.returncode not in set(pytest.ExitCode), done.stdout + done.stderr
+    assert "Pyodide ended in" in done.stderr
+    assert "test_it.py::test_abort" in done.stderr
