@@ -1,0 +1,145 @@
+"""Control requests to the kernel, made from a page of the extension.
+
+The page needs no script of its own: what is needed is evaluated in it. Requests are idempotent, as the panel's are: a lost port
+is opened again and everything unanswered is sent anew with the same ids.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+CLIENT_SCRIPT = """
+(() => {
+  if (globalThis.controlClient) return;
+  const calls = new Map();
+  const answers = new Map();
+  const events = [];
+  let port = null;
+  let isSubscribed = false;
+  let reconnects = -1;
+  const write = (message) => { try { port.postMessage(JSON.stringify({ jsonrpc: "2.0", ...message })); } catch {} };
+  const open = () => {
+    reconnects++;
+    port = chrome.runtime.connect();
+    const mine = port;
+    port.onMessage.addListener((text) => {
+      const message = JSON.parse(text);
+      if (message.method === "event") { events.push(message.params); return; }
+      const call = calls.get(message.id);
+      if (!call) return;
+      calls.delete(message.id);
+      write({ method: "ack", params: { id: message.id } });
+      const answer = { ...message, ms: performance.now() - call.startedMs };
+      answers.set(message.id, answer);
+      call.resolve(answer);
+    });
+    port.onDisconnect.addListener(() => { if (port === mine) open(); });
+    if (isSubscribed) write({ id: crypto.randomUUID(), method: "subscribe", params: {} });
+    for (const { request } of calls.values()) write(request);
+  };
+  globalThis.controlClient = {
+    events,
+    get reconnects() { return reconnects; },
+    /** Makes a request; resolves to the whole answer, with the milliseconds that it took. */
+    request(id, method, params) {
+      return new Promise((resolve) => {
+        const request = { id, method, params };
+        calls.set(id, { request, resolve, startedMs: performance.now() });
+        write(request);
+      });
+    },
+    /** The answer to a request that was started earlier, when it comes. */
+    async answer(id) {
+      while (!answers.has(id)) await new Promise((resolve) => setTimeout(resolve, 5));
+      return answers.get(id);
+    },
+    get unanswered() { return calls.size; },
+    subscribe() { isSubscribed = true; write({ id: crypto.randomUUID(), method: "subscribe", params: {} }); },
+    /** What a panel does when a port may be dead without a sign. */
+    reopen() { const old = port; open(); old.disconnect(); },
+  };
+  open();
+})()
+"""
+
+Evaluate = Callable[[str], Any]
+"""Evaluates an expression in the page, awaiting a promise, and returns its JSON value."""
+
+
+class ControlError(Exception):
+    """The kernel answered a request with an error."""
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__(error["message"])
+        self.path = error["data"]["path"]
+        self.kind = error["data"]["kind"]
+
+
+class Control:
+    """Makes control requests in a page."""
+
+    def __init__(self, evaluate: Evaluate) -> None:
+        self._evaluate = evaluate
+        self._numbers = itertools.count(1)
+        self.last_ms = 0.0
+        evaluate(CLIENT_SCRIPT)
+
+    def request(self, method: str, /, **params: Any) -> Any:
+        """The result of a request.
+
+        Raises:
+            ControlError: the kernel refused it.
+        """
+        return self.result(self.start(method, **params))
+
+    def start(self, method: str, /, **params: Any) -> str:
+        """Make a request without waiting. Returns its id, for `result`."""
+        key = f"e2e-{next(self._numbers)}-{uuid.uuid4()}"
+        arguments = f"{json.dumps(key)}, {json.dumps(method)}, {json.dumps(params)}"
+        self._evaluate(f"void controlClient.request({arguments})")
+        return key
+
+    def result(self, key: str) -> Any:
+        answer = self._evaluate(f"controlClient.answer({json.dumps(key)})")
+        self.last_ms = answer["ms"]
+        if "error" in answer:
+            raise ControlError(answer["error"])
+        return answer["result"]
+
+    def launch(self, files: dict[str, str], vats: dict[str, Any], bootstrap: str = "") -> dict[str, Any]:
+        """Launch a cluster; `vats` is that part of its config."""
+        config = {"bootstrap": bootstrap or next(iter(vats)), "vats": vats}
+        launched: dict[str, Any] = self.request("launch", config=config, files=files)
+        return launched
+
+    def launch_one(self, source: str, kind: str) -> str:
+        """Launch one vat. Returns the kref of its root."""
+        root: str = self.launch({"vat.py": source}, {"vat": {"source": "vat.py", "kind": kind}})["root"]
+        return root
+
+    def send(self, target: str, method: str, args: str = "") -> dict[str, Any]:
+        """Send a message and wait until its promise is settled."""
+        settled: dict[str, Any] = self.request("send", target=target, method=method, args=args)
+        return settled
+
+    def call(self, target: str, method: str, args: str = "") -> str:
+        """The same for a message that must succeed. Returns the value as Python text."""
+        settled = self.send(target, method, args)
+        assert settled["status"] == "fulfilled", settled
+        value: str = settled["value"]
+        return value
+
+    def vat_status(self, vat: str) -> dict[str, Any]:
+        status = self.request("status")
+        return next(found for found in status["vats"] if found["vat"] == vat)
+
+    def subscribe(self) -> None:
+        self._evaluate("controlClient.subscribe()")
+
+    def take_events(self) -> list[dict[str, Any]]:
+        events: list[dict[str, Any]] = self._evaluate("controlClient.events.splice(0)")
+        return events
