@@ -40,7 +40,8 @@ class KernelState:
         self._tables: dict[str, dict[str, Any]] = {}
         self._undo: list[tuple[str, str, Any]] = []
         self._crank_marks: tuple[int, int, int] | None = None
-        self._dirty: dict[tuple[str, str], None] = {}
+        # Rows that changed since the last delta, and whether the store has them: what came and went costs it nothing.
+        self._dirty: dict[tuple[str, str], bool] = {}
         self._transcript: list[tuple[str, int, str]] = []
         self._transcript_drops: list[str] = []
         self._bundles: list[tuple[str, str | None]] = []
@@ -117,8 +118,10 @@ class KernelState:
     def commit(self) -> None:
         """Keep the crank's changes."""
         self._end()
-        for table, row, _ in self._undo:
-            self._dirty[(table, row)] = None
+        dirty = self._dirty
+        for table, row, old in self._undo:
+            if (table, row) not in dirty:
+                dirty[(table, row)] = old is not None
         self._undo.clear()
 
     def abort(self) -> None:
@@ -149,13 +152,12 @@ class KernelState:
             raise KernelBug("a delta was taken inside a crank")
         puts: dict[str, str] = {}
         deletes: list[str] = []
-        for table, row in self._dirty:
+        for (table, row), is_stored in self._dirty.items():
             value = self._tables.get(table, _NO_ROWS).get(row)
-            key = schema.store_key(table, row)
-            if value is None:
-                deletes.append(key)
-            else:
-                puts[key] = schema.encode(table, value)
+            if value is not None:
+                puts[schema.store_key(table, row)] = schema.encode(table, value)
+            elif is_stored:
+                deletes.append(schema.store_key(table, row))
         dropped = dict.fromkeys(self._transcript_drops)
         bundles = dict(self._bundles)  # of several changes of one bundle, the last counts
         delta = Delta(
