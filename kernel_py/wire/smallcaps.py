@@ -45,6 +45,8 @@ from kernel_py.wire.passable import RemoteError
 from kernel_py.wire.smallcaps_decoder import Decoder, SlotToValue, parse_body
 from kernel_py.wire.smallcaps_encoder import Encoder, ErrorId, ValueToSlot
 
+_STACK_TOO_SMALL = "it is nested too deeply for what its caller has left of the stack"
+
 
 def keep_error_id(error: BaseException) -> str | None:
     """The default `error_id`: a remote error keeps the id it came with; others have none."""
@@ -97,6 +99,8 @@ class Marshal:
             body = "#" + encoder.encode(value)
         except Culprit as culprit:
             raise culprit.as_marshal_error(path) from None
+        except RecursionError:
+            raise MarshalError(_STACK_TOO_SMALL, path) from None
         if not body.isascii():
             body = _escape_surrogates(body)
         if len(body) > self._limits.body_chars_max:
@@ -116,6 +120,8 @@ class Marshal:
             return Decoder(data.slots, self._slot_to_value, self._limits).decode(encoding)
         except Culprit as culprit:
             raise culprit.as_marshal_error("") from None
+        except RecursionError:
+            raise MarshalError(_STACK_TOO_SMALL) from None
 
 
 def _escape_surrogates(body: str) -> str:

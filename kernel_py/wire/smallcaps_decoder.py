@@ -64,16 +64,22 @@ def parse_body(data: CapData, limits: Limits) -> Any:
     try:
         # An error is no container, but an object in JSON.
         canonical.check_depth(body, limits.passable_depth_max + 1)
-    except RecursionError:
-        raise MarshalError(_say_too_deep(limits.passable_depth_max)) from None
-    try:
         if not body.isascii():
             body.encode()
-        value, end = _json.raw_decode(body, 1)
-        if end != len(body):  # spaces, which may stand at the end, or an error
-            value = _json.decode(body[1:])
+        return _parse_json(body)
+    except RecursionError:
+        raise MarshalError(_say_too_deep(limits.passable_depth_max)) from None
     except ValueError as error:  # JSON's errors, and Unicode's
         raise MarshalError(f"the body is not JSON: {error}") from None
+
+
+def _parse_json(body: str) -> Any:
+    try:
+        value, end = _json.raw_decode(body, 1)
+    except ValueError:
+        end = 0
+    if end != len(body):  # there are spaces around it, or it is not JSON
+        return _json.decode(body[1:])
     return value
 
 
