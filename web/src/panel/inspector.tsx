@@ -1,0 +1,263 @@
+/** What is selected, in full: the kernel, a cluster or a vat, and the objects it exports. */
+
+import type { ComponentChildren, VNode } from "preact";
+import type { ClusterStatus, VatStatus } from "./api.ts";
+import { usePanel } from "./context.ts";
+import { formatBytes, formatCount, formatDuration } from "./format.ts";
+import { Chip, Empty, Fact, RefButton, RefText } from "./parts.tsx";
+import { toneOfState, VatCondition } from "./overview.tsx";
+import { Problem } from "./problem.tsx";
+
+export function Inspector(): VNode {
+  const model = usePanel();
+  const selection = model.selection.value;
+  const vat = selection.kind === "vat" ? model.findVat(selection.vat) : undefined;
+  const cluster = selection.kind === "cluster" ? model.findCluster(selection.cluster) : undefined;
+  if (vat !== undefined) return <VatView vat={vat} />;
+  if (cluster !== undefined) return <ClusterView cluster={cluster} />;
+  return <KernelView />;
+}
+
+interface FrameProps {
+  readonly title: string;
+  readonly id?: string;
+  readonly actions?: ComponentChildren;
+  readonly children: ComponentChildren;
+}
+
+function Frame({ title, id = "", actions, children }: FrameProps): VNode {
+  return (
+    <section class="pane inspector" aria-label={`Inspector: ${title}`}>
+      <div class="pane-head">
+        <h2>
+          {title} {id !== "" && <span class="id">{id}</span>}
+        </h2>
+        <span class="spring" />
+        {actions}
+      </div>
+      <div class="scroll">{children}</div>
+    </section>
+  );
+}
+
+function KernelView(): VNode {
+  const model = usePanel();
+  const status = model.status.value;
+  return (
+    <Frame title="Kernel">
+      <dl class="facts">
+        {status?.kernel.map(([name, value]) => (
+          <Fact key={name} name={name.replaceAll("_", " ")}>
+            {/^\d+$/.test(value) ? formatCount(Number(value)) : value}
+          </Fact>
+        ))}
+      </dl>
+      <Objects withVat />
+    </Frame>
+  );
+}
+
+function ClusterView({ cluster }: { readonly cluster: ClusterStatus }): VNode {
+  const model = usePanel();
+  const result = model.results.value.get(cluster.cluster);
+  const isAlive = cluster.state !== "terminated";
+  return (
+    <Frame
+      title={cluster.name}
+      id={cluster.cluster}
+      actions={
+        isAlive && (
+          <button
+            type="button"
+            class="danger"
+            onClick={() => {
+              model.dialog.value = { kind: "terminate", what: "cluster", id: cluster.cluster, name: cluster.name };
+            }}
+          >
+            Terminate cluster
+          </button>
+        )
+      }
+    >
+      <dl class="facts">
+        <Fact name="state">
+          <Chip tone={toneOfState(cluster.state)}>{cluster.state}</Chip>
+        </Fact>
+        <Fact name="bootstrap vat">{cluster.bootstrap}</Fact>
+        <Fact name="vats">{formatCount(cluster.vats.size)}</Fact>
+        {result?.status === "fulfilled" && (
+          <Fact name="bootstrap answered">
+            <code class="value">
+              <RefText text={result.value} />
+            </code>
+          </Fact>
+        )}
+      </dl>
+      {result?.status === "rejected" && <Problem title="Bootstrap was rejected" text={result.value} />}
+      {cluster.reason !== "" && <Problem title={`Why it is ${cluster.state}`} text={cluster.reason} />}
+      <h3>Vats</h3>
+      <table class="rows" aria-label="Vats of the cluster">
+        <thead>
+          <tr>
+            <th scope="col">Name</th>
+            <th scope="col">State</th>
+            <th scope="col">Root</th>
+          </tr>
+        </thead>
+        <tbody>
+          {[...cluster.vats].map(([name, id]) => {
+            const vat = model.findVat(id);
+            return (
+              <tr key={id}>
+                <td>
+                  <button
+                    type="button"
+                    class="link"
+                    onClick={() => {
+                      model.selection.value = { kind: "vat", vat: id };
+                    }}
+                  >
+                    {name}
+                  </button>{" "}
+                  <span class="id">{id}</span>
+                </td>
+                <td>{vat === undefined ? "–" : <VatCondition vat={vat} />}</td>
+                <td>
+                  {vat === undefined || vat.root === "" || vat.state === "terminated" ? (
+                    "–"
+                  ) : (
+                    <RefButton kref={vat.root} />
+                  )}
+                </td>
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+    </Frame>
+  );
+}
+
+function VatView({ vat }: { readonly vat: VatStatus }): VNode {
+  const model = usePanel();
+  const cluster = model.findCluster(vat.cluster);
+  const isAlive = vat.state !== "terminated";
+  const busyMs = model.busyForMs(vat.vat);
+  return (
+    <Frame
+      title={vat.name}
+      id={vat.vat}
+      actions={
+        <>
+          <button
+            type="button"
+            onClick={() => {
+              model.log.setFilter({ ...model.log.filter.value, vat: vat.vat });
+              model.focus("log-grid");
+            }}
+          >
+            Show its messages
+          </button>
+          {isAlive && (
+            <button
+              type="button"
+              class="danger"
+              onClick={() => {
+                model.dialog.value = { kind: "terminate", what: "vat", id: vat.vat, name: vat.name };
+              }}
+            >
+              Terminate vat
+            </button>
+          )}
+        </>
+      }
+    >
+      <dl class="facts">
+        <Fact name="state">
+          <VatCondition vat={vat} />
+        </Fact>
+        <Fact name="kind">{vat.kind}</Fact>
+        <Fact name="cluster">
+          <button
+            type="button"
+            class="link"
+            onClick={() => {
+              model.selection.value = { kind: "cluster", cluster: vat.cluster };
+            }}
+          >
+            {cluster?.name ?? vat.cluster}
+          </button>
+        </Fact>
+        {isAlive && vat.root !== "" && (
+          <Fact name="root">
+            <RefButton kref={vat.root} />
+          </Fact>
+        )}
+        <Fact name="deliveries">{formatCount(vat.deliveries)}</Fact>
+        <Fact name="queued">{formatCount(vat.queued)}</Fact>
+        <Fact name="in flight">
+          {vat.inflight ? `yes${busyMs === null ? "" : `, for ${formatDuration(busyMs)}`}` : "no"}
+        </Fact>
+        <Fact name="memory">{formatBytes(vat.memoryBytes)}</Fact>
+        <Fact name="incarnation">{formatCount(vat.incarnation)}</Fact>
+        {vat.realm !== "" && <Fact name="realm">{vat.realm}</Fact>}
+      </dl>
+      {vat.fault !== "" && <Problem title="The vat cannot be brought back" text={vat.fault} />}
+      {vat.reason !== "" && <Problem title={`Why it is ${vat.state}`} text={vat.reason} />}
+      {isAlive && <Objects />}
+    </Frame>
+  );
+}
+
+function Objects({ withVat = false }: { readonly withVat?: boolean }): VNode {
+  const model = usePanel();
+  const objects = model.objects.objects.value;
+  const total = model.objects.total.value;
+  return (
+    <>
+      <h3>Exported objects {objects !== null && <span class="count">{formatCount(total)}</span>}</h3>
+      {objects === null && <Empty>Waiting for the kernel</Empty>}
+      {objects?.length === 0 && <Empty>None.</Empty>}
+      {objects !== null && objects.length > 0 && (
+        <table class="rows" aria-label="Exported objects" id="object-table" tabIndex={-1}>
+          <thead>
+            <tr>
+              <th scope="col">Object</th>
+              <th scope="col">Interface</th>
+              {withVat && <th scope="col">Vat</th>}
+              <th scope="col" class="figure" title="Holders that can reach it / that can recognise it">
+                Held by
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {objects.map(({ kref, iface, vat, reachable, recognizable }) => (
+              <tr key={kref}>
+                <td>
+                  <RefButton kref={kref} />
+                </td>
+                <td>{iface === "" ? <span class="nil">–</span> : iface}</td>
+                {withVat && <td>{vat === "" ? "–" : (model.findVat(vat)?.name ?? vat)}</td>}
+                <td class="figure" title={`reachable for ${reachable}, recognizable for ${recognizable}`}>
+                  {reachable}
+                  <span class="nil"> / {recognizable}</span>
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+      {objects !== null && objects.length < total && (
+        <button
+          type="button"
+          class="more"
+          onClick={() => {
+            model.objects.loadMore();
+          }}
+        >
+          Show more of {formatCount(total)}
+        </button>
+      )}
+    </>
+  );
+}
