@@ -49,7 +49,7 @@ class Baggage(MutableMapping[str, object]):
         return isinstance(key, str) and self._store.get(_store_key(key)) is not None
 
     def __iter__(self) -> Iterator[str]:
-        name = self._store.get_next_key(_PREFIX[:-1])
+        name = _PREFIX if "" in self else self._store.get_next_key(_PREFIX)
         while name is not None and name.startswith(_PREFIX):
             yield name.removeprefix(_PREFIX)
             name = self._store.get_next_key(name)

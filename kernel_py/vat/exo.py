@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from functools import partialmethod
+from functools import partial, partialmethod
 from types import FunctionType, MethodType
 from typing import Any, Final, TypeVar, cast
 
@@ -137,8 +137,9 @@ def _find_public(target: object, name: str) -> Callable[..., Any] | None:
 def _is_method(member: object) -> bool:
     if isinstance(member, (FunctionType, staticmethod, classmethod, partialmethod)):
         return True
-    is_descriptor = hasattr(type(member), "__get__")
-    return is_descriptor and callable(member) and not isinstance(member, type) and not hasattr(type(member), "__set__")
+    if isinstance(member, (type, partial)) or not callable(member):  # a partial binds in some versions of Python only
+        return False
+    return hasattr(type(member), "__get__") and not hasattr(type(member), "__set__")
 
 
 def _name(target: object) -> str:

@@ -13,6 +13,7 @@ Source: SwingSet ``vatstore*``; the reference, 1.2 and 1.5.
 from __future__ import annotations
 
 import sqlite3
+import weakref
 from collections.abc import Callable
 
 Connect = Callable[[], sqlite3.Connection]
@@ -28,6 +29,8 @@ class VatStore:
     def __init__(self, connect: Connect = connect_memory) -> None:
         self._connection = connect()
         self._connection.isolation_level = None
+        # A vat may be dropped without a word, and Python 3.13 complains of a connection that was not closed.
+        self._close = weakref.finalize(self, self._connection.close)
         self._execute = self._connection.execute
         self._execute("CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
         # In memory there is nothing to be atomic against: the heap goes as a whole, and the database with it.
@@ -62,7 +65,7 @@ class VatStore:
 
     def close(self) -> None:
         """Close the database; what was not committed is gone."""
-        self._connection.close()
+        self._close()
 
     def _begin(self) -> None:
         if self._has_transactions and not self._is_open:

@@ -115,7 +115,7 @@ class DrivenVat:
         seed: str = "seed",
     ) -> None:
         source = textwrap.dedent(source)
-        tail = "" if "def build_root_object" in source else ROOT
+        tail = "" if "build_root_object" in source else ROOT
         self.files = {main: PRELUDE + source + tail} | (files or {})
         self.spec = protocol.VatSpec(vat, 0, "tested", seed, main, self.files)
         self.session = VatSession(limits=limits)

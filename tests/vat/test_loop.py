@@ -419,7 +419,7 @@ def test_failures_nobody_looked_at_are_listed_in_order_and_never_by_the_collecto
     async def main():
         kept = asyncio.create_task(fail("kept"))
         seen = asyncio.create_task(fail("seen"))
-        asyncio.create_task(fail("dropped"))
+        asyncio.create_task(fail("dropped"))  # noqa: RUF006 (that is the point)
         with pytest.raises(ValueError, match="seen"):
             await seen
         return kept
