@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from kernel_py.core import jsonschema, kmarshal, schema
 from kernel_py.core.cluster_config import parse_cluster
@@ -86,7 +86,7 @@ def parse_call(text: str, limits: Limits) -> Call:
     """Parse a client's text.
 
     Raises:
-        RequestError: it is not a JSON-RPC request with a usable id. ``find_key`` may still know whose it is.
+        RequestError: it is not a JSON-RPC request with a usable id. `find_key` may still know whose it is.
     """
     if len(text) > limits.request_chars_max:
         raise RequestError(f"the request has {len(text):,} characters; the limit is {limits.request_chars_max:,}")
@@ -100,9 +100,7 @@ def parse_call(text: str, limits: Limits) -> Call:
             params = value.get("params", {})
         case _:
             raise RequestError('not a JSON-RPC 2.0 request: {"jsonrpc": "2.0", "id", "method", "params"} is wanted')
-    if "id" in value and not (
-        isinstance(key, str) and _KEY.fullmatch(key) and len(key) <= limits.request_key_chars_max
-    ):
+    if "id" in value and not _is_key(key, limits):
         raise RequestError(
             f"id must be a string of letters, digits, - and _, at most {limits.request_key_chars_max}: "
             "it is the request's idempotency key"
@@ -110,6 +108,20 @@ def parse_call(text: str, limits: Limits) -> Call:
     if not isinstance(params, dict):
         raise RequestError("params must be an object")
     return Call(key, method, params)
+
+
+def find_key(text: str, limits: Limits) -> str | None:
+    """The id of a text that `parse_call` refused, so that its sender learns of it; None if it has none."""
+    try:
+        value = canonical.load(text) if len(text) <= limits.request_chars_max else None
+    except (ValueError, RecursionError):
+        return None
+    key = value.get("id") if isinstance(value, dict) else None
+    return key if _is_key(key, limits) else None
+
+
+def _is_key(value: object, limits: Limits) -> TypeGuard[str]:
+    return isinstance(value, str) and len(value) <= limits.request_key_chars_max and _KEY.fullmatch(value) is not None
 
 
 def dump_result(key: str, result: Any) -> str:
@@ -184,16 +196,18 @@ class Control:
 
     def _record(self, call: Call) -> None:
         if self._state.count(schema.REQUESTS) >= self._limits.request_results_max:
-            self._forget_oldest()
+            self._forget_oldest(max(1, self._limits.request_results_max // 10))
         sequence = self._state.next_number(schema.NEXT_SEQUENCE)
         self._state.set(schema.REQUESTS, call.key, Request(sequence, call.method, "", ""))
 
-    def _forget_oldest(self) -> None:
+    def _forget_oldest(self, count: int) -> None:
+        """Drop answers that nobody acknowledged; several at once, since finding them looks at every request."""
         rows = [(self._state.get(schema.REQUESTS, key), key) for key in self._state.rows(schema.REQUESTS)]
         answered = sorted((record.sequence, key) for record, key in rows if record.response)
         if not answered:
             raise RequestError(f"{len(rows):,} requests wait for an answer; that is the limit. Try again later")
-        self._state.delete(schema.REQUESTS, answered[0][1])
+        for _, key in answered[:count]:
+            self._state.delete(schema.REQUESTS, key)
 
     def answer(self, key: str, result: dict[str, Any] | None, error: str) -> None:
         """Finish a command. It may be gone, if its client acknowledged it unanswered."""

@@ -16,7 +16,7 @@ from typing import Any
 from kernel_py.core import kmarshal, schema
 from kernel_py.core.outputs import Deliver
 from kernel_py.core.promises import Promises
-from kernel_py.core.schema import Inflight, ItemKind, PromiseState, QueuedMessage, VatCounters
+from kernel_py.core.schema import Inflight, ItemKind, KernelPromise, PromiseState, QueuedMessage, VatCounters
 from kernel_py.core.shared import Shared
 from kernel_py.wire import canonical, protocol
 from kernel_py.wire.capdata import CapData
@@ -64,8 +64,9 @@ class Cranks:
                 result = item.payload.result
                 self._queues.release(item.kind, item.payload)
             case ItemKind.NOTIFY:
-                kpids = self._take_notifies(vat, item.payload)
-                delivery = self._translate_notify(vat, number, kpids, imports)
+                room = _Room(self._limits)
+                kpids = self._take_notifies(vat, item.payload, room)
+                delivery = self._translate_notify(vat, number, self._find_settled(vat, kpids, room), imports)
                 for kpid in kpids:
                     self._queues.release(ItemKind.NOTIFY, kpid)
             case ItemKind.START:
@@ -95,33 +96,51 @@ class Cranks:
             result = self._references.kref_to_vref(vat, message.result, imports)
         return ["message", target, {"methargs": methargs, "result": result}]
 
-    def _take_notifies(self, vat: str, first: str) -> list[str]:
-        """The notifies that stand at the head of the queue: one delivery carries them all."""
+    def _take_notifies(self, vat: str, first: str, room: _Room) -> list[str]:
+        """The notifies that stand at the head of the queue: one delivery carries all that it has room for."""
         kpids = [first]
-        while len(kpids) < self._limits.notify_batch_max:
+        room.take(self._references.get_promise(first))
+        while not room.is_full:
             item = self._queues.find_head(vat)
             if item is None or item.kind is not ItemKind.NOTIFY:
                 break
-            kpids.append(self._queues.take_head(vat).payload)
+            kpids.append(item.payload)
+            room.take(self._references.get_promise(item.payload))
+            self._queues.take_head(vat)
         return kpids
 
-    def _translate_notify(self, vat: str, number: int, kpids: list[str], imports: list[str]) -> list[Any] | None:
-        """Settlements reachable from `kpids`, depth first; they leave the c-list. None if the vat knows none."""
-        batch: dict[str, None] = {}
-        stack = [kpid for kpid in reversed(kpids) if self._references.find_entry(vat, kpid) is not None]
+    def _find_settled(self, vat: str, kpids: list[str], room: _Room) -> dict[str, KernelPromise]:
+        """The settlements among `kpids` that the vat waits for, and what they mention, depth first.
+
+        Mentioned promises for which there is no room are left out: to the vat they are promises like others, and
+        subscribing to them brings their settlement at once.
+        """
+        batch: dict[str, KernelPromise] = {}
+        due = {kpid for kpid in kpids if self._references.find_entry(vat, kpid) is not None}
+        stack = [kpid for kpid in reversed(kpids) if kpid in due]
         while stack:
             kpid = stack.pop()
             promise = self._references.get_promise(kpid)
             if kpid in batch or promise.state is PromiseState.UNRESOLVED:
                 continue
-            batch[kpid] = None
-            stack.extend(kref for kref in reversed(promise.slots) if kref[1] == "p")
+            if kpid not in due:
+                if room.is_full:
+                    continue
+                room.take(promise)
+            batch[kpid] = promise
+            if not room.is_full:
+                stack.extend(kref for kref in reversed(promise.slots) if kref[1] == "p")
+        return batch
+
+    def _translate_notify(
+        self, vat: str, number: int, batch: dict[str, KernelPromise], imports: list[str]
+    ) -> list[Any] | None:
+        """A delivery of these settlements, which leave the c-list; None if there are none."""
         if not batch:
             return None
         self._log.notified((vat, number), list(batch))
         resolutions: list[Any] = []
-        for kpid in batch:
-            promise = self._references.get_promise(kpid)
+        for kpid, promise in batch.items():
             vpid = self._references.kref_to_vref(vat, kpid, imports)
             data = self._data_to_vat(vat, CapData(promise.body, promise.slots), imports)
             resolutions.append([vpid, promise.state is PromiseState.REJECTED, data])
@@ -230,6 +249,26 @@ class Cranks:
         self._state.delete(schema.INFLIGHT, vat)
         self._queues.offer(vat)
         return inflight
+
+
+class _Room:
+    """What one notify may still carry. It may be overdrawn by one settlement, so the first always fits."""
+
+    __slots__ = ("_body_chars", "_promises", "_slots")
+
+    def __init__(self, limits: Limits) -> None:
+        self._promises = limits.notify_batch_max
+        self._body_chars = limits.body_chars_max
+        self._slots = limits.slots_max
+
+    def take(self, promise: KernelPromise) -> None:
+        self._promises -= 1
+        self._body_chars -= len(promise.body)
+        self._slots -= len(promise.slots)
+
+    @property
+    def is_full(self) -> bool:
+        return self._promises <= 0 or self._body_chars <= 0 or self._slots <= 0
 
 
 def parse_batch(values: list[Any], limits: Limits) -> list[Syscall]:

@@ -45,7 +45,7 @@ def validate(value: Any, schema: dict[str, Any], path: str) -> None:
 
 def _check_type(value: Any, rule: Any, _: dict[str, Any], path: str) -> None:
     if not _is_type(value, rule):
-        raise RequestError(f"must be {_with_article(rule)}, not {_type_name(value)}", path)
+        raise RequestError(f"must be {_with_article(rule)}, not {_with_article(_type_name(value))}", path)
 
 
 def _check_enum(value: Any, rule: Any, _: dict[str, Any], path: str) -> None:

@@ -200,24 +200,24 @@ class Kernel:
         inflight = self._state.get(schema.INFLIGHT, vat)
         if inflight is None:
             return
-        self._log.fault(vat, type(fault).__name__, str(fault))
+        reason = cut_middle(str(fault), self._limits.error_chars_max)
+        self._log.fault(vat, type(fault).__name__, reason)
         if inflight.attempts < self._limits.delivery_attempts_max:
             self._transact(lambda: self._retry(vat))
         elif inflight.kind is ItemKind.MESSAGE:
-            self._transact(lambda: self._reject_inflight(vat, fault))
+            self._transact(lambda: self._reject_inflight(vat, reason))
         else:
-            reason = f"{inflight.kind} failed {inflight.attempts} times: {fault}"
-            self._transact(lambda: self._end_vat(vat, cut_middle(reason, self._limits.error_chars_max)))
+            self._transact(lambda: self._end_vat(vat, f"{inflight.kind} failed {inflight.attempts} times: {reason}"))
 
     def _retry(self, vat: str) -> None:
         inflight = self._state.get(schema.INFLIGHT, vat)
         self._state.set(schema.INFLIGHT, vat, inflight._replace(attempts=inflight.attempts + 1))
         self._outbox.deliveries.append(_deliver(vat, inflight))
 
-    def _reject_inflight(self, vat: str, fault: HostFault) -> None:
+    def _reject_inflight(self, vat: str, reason: str) -> None:
         inflight = self._cranks.rewind(vat)
         if inflight.result is not None:
-            error = f"the worker of {vat} died {inflight.attempts} times under this message: {fault}"
+            error = f"the worker of {vat} died {inflight.attempts} times under this message: {reason}"
             self._promises.settle(inflight.result, kmarshal.serialize_error(error), is_reject=True)
 
     def redeliver(self) -> None:

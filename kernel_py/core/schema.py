@@ -366,7 +366,7 @@ def decode(key: str, text: str) -> tuple[str, str, Any]:
         raise StoreError(f"the store has an unknown table {table!r:.100}: it was written by another version")
     try:
         return table, row, family.decode(canonical.load(text))
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(
             f"the store's value at {key!r:.100} is corrupt: {error}; restore the store from an export"
         ) from error

@@ -228,7 +228,7 @@ class Driver:
             raise RequestFailed(response["error"])
         return response["result"]
 
-    def query(self, method: str, **params: Any) -> Any:
+    def query(self, method: str, /, **params: Any) -> Any:
         return self.result(self.request(method, params))
 
     def acknowledge(self, key: str) -> None:
