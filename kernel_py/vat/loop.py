@@ -72,6 +72,7 @@ class VatLoop(asyncio.AbstractEventLoop):
     Attributes:
         owner: what `running_vat_loop().owner` gives to the functions that vat code calls.
         now_s: the time of the delivery, in seconds; what `time` returns.
+        graves: what dead promises held, for `dig`.
         promises: the promises that stand for futures and coroutines; `kernel_py.vat.promise` fills it.
     """
 
@@ -85,6 +86,8 @@ class VatLoop(asyncio.AbstractEventLoop):
         self._tasks: dict[VatTask, None] = {}
         self._task_count = 0
         self._failures: list[Unhandled] = []
+        self.graves: list[object] = []
+        self._is_digging = False
 
     # Running -----------------------------------------------------------------------------------
 
@@ -135,6 +138,14 @@ class VatLoop(asyncio.AbstractEventLoop):
         """Take the failures that nobody looked at, in the order in which they happened."""
         failures, self._failures = self._failures, []
         return [error for failure in failures if (error := failure.unhandled_error()) is not None]
+
+    def dig(self) -> None:
+        """Let go of what is in `graves`, and of what that puts there, without recursion."""
+        if not self._is_digging:
+            self._is_digging = True
+            while self.graves:
+                self.graves.pop()
+            self._is_digging = False
 
     def _close_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
         # Only where the drop is an effect of the running job; one found by the collector later is let go.

@@ -24,10 +24,11 @@ from types import CoroutineType, TracebackType
 from typing import Any, Generic, TypeVar, cast
 
 from kernel_py.vat.loop import Future, VatLoop, running_vat_loop
-from kernel_py.wire.passable import make_remote_error
+from kernel_py.wire.passable import Tagged, make_remote_error
 
 T = TypeVar("T")
 
+_CONTAINERS = (list, dict, Tagged)
 Reaction = Callable[["Promise[Any]"], object]
 
 
@@ -84,6 +85,15 @@ class Promise(Generic[T]):
         if self._state is State.REJECTED:
             raise self.error().with_traceback(self._traceback)
         return cast("T", self._value)
+
+    def __del__(self) -> None:
+        # Another vat can make a chain of settled promises of any length. Taking it down by recursion, as Python does,
+        # overflows the stack of a WebAssembly realm.
+        if isinstance(self._value, _CONTAINERS):
+            loop = self._loop
+            loop.graves.append(self._value)
+            self._value = None
+            loop.dig()
 
     def __repr__(self) -> str:
         match self._state:

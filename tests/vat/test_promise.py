@@ -184,6 +184,16 @@ def test_a_late_coroutine_is_closed_and_not_complained_about(promise):
     promise.resolve(never())
 
 
+def test_a_chain_of_settled_promises_of_any_length_can_be_let_go(loop):
+    value = []
+    for _ in range(50_000):
+        promise = Promise(loop)
+        promise.resolve([{"next": value}])
+        value = promise
+    del promise, value
+    gc.collect()
+
+
 def test_it_has_no_copies(promise):
     assert copy.copy(promise) is promise
     assert copy.deepcopy([promise]) == [promise]
