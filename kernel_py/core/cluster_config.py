@@ -19,7 +19,10 @@ VAT_KINDS = ("iframe", "worker")
 
 DEFAULT_KIND = "iframe"
 
-_NAME = r"^[A-Za-z_][A-Za-z0-9_\-]*$"
+_END = r"$(?!\n)"
+"""The end of the text: to Python, ``$`` is also before a last line's end."""
+
+_NAME = rf"^[A-Za-z_][A-Za-z0-9_\-]*{_END}"
 
 CLUSTER_SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -59,7 +62,7 @@ CLUSTER_SCHEMA: dict[str, Any] = {
                     "source": {
                         "type": "string",
                         "description": "The Python file, beside the cluster file, that defines build_root_object.",
-                        "pattern": r"\.py$",
+                        "pattern": rf"\.py{_END}",
                     },
                     "kind": {
                         "type": "string",
@@ -79,7 +82,7 @@ CLUSTER_SCHEMA: dict[str, Any] = {
 
 _FILES_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "propertyNames": {"type": "string", "pattern": r"^(?!/)(?!.*\.\.)[A-Za-z0-9_\-./]+$", "maxLength": 200},
+    "propertyNames": {"type": "string", "pattern": rf"^(?!/)(?!.*\.\.)[A-Za-z0-9_\-./]+{_END}", "maxLength": 200},
     "additionalProperties": {"type": "string"},
 }
 

@@ -22,7 +22,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from kernel_py.core import jsonschema, kmarshal, schema
+from kernel_py.core import jsonschema, kmarshal, literals, schema
 from kernel_py.core.cluster_config import parse_cluster
 from kernel_py.core.clusters import Clusters, describe_settled
 from kernel_py.core.outputs import Respond
@@ -237,7 +237,7 @@ class Control:
         target = self._parse_target(target_text)
         if not method or len(method) > self._limits.method_chars_max:
             raise RequestError(f"a method name has 1 to {self._limits.method_chars_max} characters", "params.method")
-        args, kwargs = kmarshal.parse_arguments(args_text)
+        args, kwargs = literals.parse_arguments(args_text)
         try:
             call = kmarshal.serialize_call(method, args, kwargs)
         except MarshalError as error:

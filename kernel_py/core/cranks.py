@@ -160,7 +160,6 @@ class Cranks:
         inflight = self._state.get(schema.INFLIGHT, vat)
         if inflight is None or inflight.number != done.number:
             raise IllegalSyscall(f"a reply to delivery {done.number}, which was not sent")
-        self._log.console((vat, done.number), done.usage.console)
         if done.error is not None:
             raise DeliveryFault(done.error)
         leave = self._apply_batch((vat, done.number), parse_batch(done.syscalls, self._limits))

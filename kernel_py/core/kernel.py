@@ -163,6 +163,7 @@ class Kernel:
         """A vat replied. An illegal reply terminates it; a reply of a vat that is no more is ignored."""
         if not self._vats.is_alive(vat):
             return
+        self._log.console((vat, done.number), done.usage.console)  # of a faulty delivery too, then above all
         try:
             self._transact(lambda: self._complete(vat, done))
         except VatFault as fault:

@@ -333,14 +333,11 @@ FAMILIES: dict[str, Family] = {
     REQUESTS: Family("request key", lambda value: Request(*value)),
 }
 
-_TABLE = re.compile(r"(?:[vk][p0-9]+\.)?([a-z]+)")
+_TABLE = re.compile(r"[a-z]+|v[0-9]+\.(?:clist|queue)|kp[0-9]+\.messages")
 
 
-def _get_family(table: str) -> Family:
-    family = FAMILIES.get(table) or FAMILIES.get(table.rpartition(".")[2])
-    if family is None:
-        raise KernelBug(f"no such table: {table}")
-    return family
+def _find_family(table: str) -> Family | None:
+    return FAMILIES.get(table) or FAMILIES.get(table.rpartition(".")[2])
 
 
 def store_key(table: str, row: str) -> str:
@@ -349,7 +346,10 @@ def store_key(table: str, row: str) -> str:
 
 def encode(table: str, value: Any) -> str:
     """The value's text in the store."""
-    return canonical.dump(_get_family(table).encode(value))
+    family = _find_family(table)
+    if family is None:
+        raise KernelBug(f"no such table: {table}")
+    return canonical.dump(family.encode(value))
 
 
 def decode(key: str, text: str) -> tuple[str, str, Any]:
@@ -361,7 +361,7 @@ def decode(key: str, text: str) -> tuple[str, str, Any]:
     table, _, row = key.rpartition(".")
     if not row or not _TABLE.fullmatch(table):
         raise StoreError(f"the store has an unknown key {key!r:.100}: it was written by another program or version")
-    family = FAMILIES.get(table) or FAMILIES.get(table.rpartition(".")[2])
+    family = _find_family(table)
     if family is None:
         raise StoreError(f"the store has an unknown table {table!r:.100}: it was written by another version")
     try:

@@ -1,0 +1,85 @@
+"""Cluster files: what is accepted, what is refused and where the fault is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from kernel_py.core.cluster_config import ClusterConfig, VatConfig, parse_cluster
+from kernel_py.wire.errors import RequestError
+from kernel_py.wire.limits import DEFAULT_LIMITS
+
+CONFIG = {"bootstrap": "a", "vats": {"a": {"source": "a.py"}}}
+FILES = {"a.py": "x = 1"}
+
+
+def parse(config: Any, files: Any = FILES, services: tuple[str, ...] = ("timer", "log")) -> ClusterConfig:
+    return parse_cluster(config, files, services, DEFAULT_LIMITS)
+
+
+def test_the_smallest_cluster() -> None:
+    assert parse(CONFIG) == ClusterConfig("a", "a", (), (VatConfig("a", "a.py", "iframe", {}),), '{"a.py":"x = 1"}')
+
+
+def test_everything_given_is_kept_in_order() -> None:
+    config = {
+        "$schema": "cluster.schema.json",
+        "name": "the bank",
+        "bootstrap": "b",
+        "services": ["log", "timer"],
+        "vats": {
+            "b": {"source": "lib/b.py", "kind": "worker", "parameters": {"n": 1}},
+            "a": {"source": "lib/b.py"},
+        },
+    }
+    parsed = parse(config, {"z.txt": "", "lib/b.py": "ü\ud800"})
+    assert parsed.name == "the bank"
+    assert parsed.services == ("log", "timer")
+    assert [vat.name for vat in parsed.vats] == ["b", "a"]
+    assert parsed.vats[0] == VatConfig("b", "lib/b.py", "worker", {"n": 1})
+    assert parsed.files == '{"lib/b.py":"\\u00fc\\ud800","z.txt":""}'
+
+
+def test_the_order_of_files_does_not_matter() -> None:
+    files = {"a.py": "1", "b.py": "2"}
+    assert parse(CONFIG, files).files == parse(CONFIG, dict(reversed(files.items()))).files
+
+
+@pytest.mark.parametrize(
+    "config, files, path, reason",
+    [
+        (CONFIG, {}, "config.vats.a.source", "there is no file 'a.py'; given are: none"),
+        (CONFIG, {"b.py": ""}, "config.vats.a.source", "given are: b.py"),
+        ({**CONFIG, "bootstrap": "b"}, FILES, "config.bootstrap", "there is no vat 'b'; the vats are: a"),
+        ({**CONFIG, "services": ["log", "x"]}, FILES, "config.services[1]", "unknown service 'x'; this kernel has"),
+        (CONFIG, [], "files", "must be an object"),
+        (CONFIG, {"a.py": 7}, "files['a.py']", "must be a string"),
+        (CONFIG, {**FILES, "/etc/passwd": ""}, "files (the name '/etc/passwd')", "does not match"),
+        (CONFIG, {**FILES, "../a.py": ""}, "files (the name '../a.py')", "does not match"),
+        (CONFIG, {**FILES, "a/../b.py": ""}, "files (the name 'a/../b.py')", "does not match"),
+        (CONFIG, {**FILES, "": ""}, "files (the name '')", "does not match"),
+        (CONFIG, {**FILES, "b.py\n": ""}, "files (the name 'b.py\\n')", "does not match"),
+        (CONFIG, {**FILES, "b\\c.py": ""}, "files (the name 'b\\\\c.py')", "does not match"),
+        (CONFIG, {**FILES, "b" * 201: ""}, f"files (the name '{'b' * 99})", "the limit is 200"),
+        ({**CONFIG, "vats": {"a\n": {"source": "a.py"}}}, FILES, "config.vats (the name 'a\\n')", "does not match"),
+        ({**CONFIG, "vats": {"a": {"source": "a.py\n"}}}, FILES, "config.vats.a.source", "does not match"),
+    ],
+)
+def test_a_fault_is_named_with_its_path(config: Any, files: Any, path: str, reason: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        parse(config, files)
+    assert caught.value.path == path
+    assert reason in str(caught.value)
+
+
+def test_too_much_source_is_refused() -> None:
+    limits = replace(DEFAULT_LIMITS, source_chars_max=4)
+    with pytest.raises(RequestError, match="files: 5 characters of source; the limit is 4"):
+        parse_cluster(CONFIG, FILES, (), limits)
+
+
+def test_a_kernel_without_services_says_so() -> None:
+    with pytest.raises(RequestError, match="this kernel has: none"):
+        parse({**CONFIG, "services": ["x"]}, FILES, ())
