@@ -28,6 +28,7 @@ _SMALL_INT = 10**15
 _ARRAY_INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
 _ARRAY_INDEX_MAX = 2**32 - 2
 _SHAPES_MAX = 1_000
+_SHAPE_CHARS_MAX = 1_000
 
 _ADVICE: Final[dict[str, str]] = {
     "bytearray": "use bytes(value)",
@@ -168,9 +169,7 @@ class Encoder:
 
 def describe_error(error: BaseException) -> tuple[str, str]:
     """The name and message under which an exception passes: its type's name and its ``str()``."""
-    if isinstance(error, RemoteError):
-        return error.name, error.message
-    name = type(error).__name__
+    name = error.name if isinstance(error, RemoteError) and type(error.name) is str else type(error).__name__
     try:
         return name, str.__str__(str(error))
     except Exception:  # noqa: BLE001 - that its text cannot be made must not hide that it was raised
@@ -274,9 +273,10 @@ def _find_shape(keys: tuple[str, ...]) -> _Shape:
     shape = _shapes.get(keys)
     if shape is None:
         shape = _make_shape(keys)
-        if len(_shapes) >= _SHAPES_MAX:
-            _shapes.clear()
-        _shapes[keys] = shape
+        if sum(map(len, keys)) <= _SHAPE_CHARS_MAX:
+            if len(_shapes) >= _SHAPES_MAX:
+                _shapes.clear()
+            _shapes[keys] = shape
     return shape
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from kernel_py.wire import smallcaps_encoder
 from kernel_py.wire.capdata import CapData
 from kernel_py.wire.errors import MarshalError
 from kernel_py.wire.limits import Limits
@@ -118,6 +119,15 @@ def test_keys_that_are_the_same_text_are_refused() -> None:
     assert "the same text" in str(error)
 
 
+def test_shapes_of_records_are_forgotten_before_they_fill_the_memory() -> None:
+    for number in range(3_000):
+        body_of({f"key {number}": None})
+    body_of({"x" * 100_000: None})
+    body_of(dict.fromkeys(map(str, range(10_000))))
+    assert len(smallcaps_encoder._shapes) <= 1_000
+    assert all(sum(map(len, keys)) <= 1_000 for keys in smallcaps_encoder._shapes)
+
+
 # References ----------------------------------------------------------------------------------
 
 
@@ -190,6 +200,12 @@ class Unprintable(Exception):
 )
 def test_exception_is_encoded_by_its_types_name_and_its_text(error: BaseException, body: str) -> None:
     assert body_of(error) == body
+
+
+def test_remote_error_that_was_tampered_with_is_encoded_all_the_same() -> None:
+    error = make_remote_error("KeyError", "text", None)
+    error.name = error.message = 5  # type: ignore[assignment]
+    assert body_of(error) == '#{"#error":"!(RemoteKeyError whose text cannot be made)","name":"RemoteKeyError"}'
 
 
 def test_id_of_an_error_stands_before_its_name() -> None:
