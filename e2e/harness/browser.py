@@ -48,6 +48,7 @@ class ExtensionBrowser:
         worker = workers[0] if workers else self.context.wait_for_event("serviceworker")
         self.origin = worker.url.rpartition("/")[0]
         self.is_open = True
+        self._killer: CDPSession | None = None
 
     def close(self) -> None:
         """Idempotent."""
@@ -66,11 +67,10 @@ class ExtensionBrowser:
 
     def kill_service_worker(self) -> None:
         """Stop the service worker at once, whatever it is doing."""
-        page = self.context.pages[-1]
-        session = self.context.new_cdp_session(page)
-        session.send("ServiceWorker.enable")
-        session.send("ServiceWorker.stopAllWorkers")
-        session.detach()
+        if self._killer is None:
+            self._killer = self.context.new_cdp_session(self.context.pages[-1])
+            self._killer.send("ServiceWorker.enable")
+        self._killer.send("ServiceWorker.stopAllWorkers")
 
     def list_targets(self) -> list[dict[str, Any]]:
         """Everything that runs, service workers and frames among it."""

@@ -15,19 +15,24 @@ from typing import Any
 CLIENT_SCRIPT = """
 (() => {
   if (globalThis.controlClient) return;
+  const PING_MS = 1000;
+  const SILENCE_MS = 4000;
   const calls = new Map();
   const answers = new Map();
   const events = [];
   let port = null;
   let isSubscribed = false;
   let reconnects = -1;
+  let heardMs = 0;
   const write = (message) => { try { port.postMessage(JSON.stringify({ jsonrpc: "2.0", ...message })); } catch {} };
   const open = () => {
     reconnects++;
+    heardMs = performance.now();
     port = chrome.runtime.connect();
     const mine = port;
     port.onMessage.addListener((text) => {
       const message = JSON.parse(text);
+      heardMs = performance.now();
       if (message.method === "event") { events.push(message.params); return; }
       const call = calls.get(message.id);
       if (!call) return;
@@ -37,10 +42,21 @@ CLIENT_SCRIPT = """
       answers.set(message.id, answer);
       call.resolve(answer);
     });
-    port.onDisconnect.addListener(() => { if (port === mine) open(); });
+    port.onDisconnect.addListener(() => {
+      if (port !== mine) return;
+      port = null;
+      if (calls.size > 0 || isSubscribed) open();
+    });
     if (isSubscribed) write({ id: crypto.randomUUID(), method: "subscribe", params: {} });
     for (const { request } of calls.values()) write(request);
   };
+  const reopen = () => { const old = port; open(); old?.disconnect(); };
+  // A port to a worker that died while it started is dead without a sign.
+  setInterval(() => {
+    if (calls.size === 0) return;
+    if (performance.now() - heardMs > SILENCE_MS) reopen();
+    else write({ id: "ping", method: "ping", params: {} });
+  }, PING_MS);
   globalThis.controlClient = {
     events,
     get reconnects() { return reconnects; },
@@ -48,8 +64,10 @@ CLIENT_SCRIPT = """
     request(id, method, params) {
       return new Promise((resolve) => {
         const request = { id, method, params };
+        const isOpen = port !== null;
         calls.set(id, { request, resolve, startedMs: performance.now() });
-        write(request);
+        if (isOpen) write(request);
+        else open();
       });
     },
     /** The answer to a request that was started earlier, when it comes. */
@@ -57,10 +75,9 @@ CLIENT_SCRIPT = """
       while (!answers.has(id)) await new Promise((resolve) => setTimeout(resolve, 5));
       return answers.get(id);
     },
+    async disconnected() { while (port) await new Promise((resolve) => setTimeout(resolve, 100)); },
     get unanswered() { return calls.size; },
     subscribe() { isSubscribed = true; write({ id: crypto.randomUUID(), method: "subscribe", params: {} }); },
-    /** What a panel does when a port may be dead without a sign. */
-    reopen() { const old = port; open(); old.disconnect(); },
   };
   open();
 })()
@@ -96,9 +113,9 @@ class Control:
         """
         return self.result(self.start(method, **params))
 
-    def start(self, method: str, /, **params: Any) -> str:
-        """Make a request without waiting. Returns its id, for `result`."""
-        key = f"e2e-{next(self._numbers)}-{uuid.uuid4()}"
+    def start(self, method: str, /, *, key: str = "", **params: Any) -> str:
+        """Make a request without waiting. Returns its id, for `result`; `key` is the id of one made earlier."""
+        key = key or f"e2e-{next(self._numbers)}-{uuid.uuid4()}"
         arguments = f"{json.dumps(key)}, {json.dumps(method)}, {json.dumps(params)}"
         self._evaluate(f"void controlClient.request({arguments})")
         return key
@@ -132,6 +149,20 @@ class Control:
         assert settled["status"] == "fulfilled", settled
         value: str = settled["value"]
         return value
+
+    @property
+    def reconnects(self) -> int:
+        """How often the port was lost and opened again."""
+        count: int = self._evaluate("controlClient.reconnects")
+        return count
+
+    def wait_for_disconnect(self) -> None:
+        """Wait until the service worker has stopped. Nothing may be unanswered."""
+        self._evaluate("controlClient.disconnected()")
+
+    def wait_ms(self, milliseconds: int) -> None:
+        """Let time pass, in the page."""
+        self._evaluate(f"new Promise((resolve) => setTimeout(resolve, {milliseconds}))")
 
     def vat_status(self, vat: str) -> dict[str, Any]:
         status = self.request("status")
