@@ -7,8 +7,14 @@
  * - Ports given to `connect` before the realm is ready are kept for it.
  */
 
-import { ASSETS, fetchAsset, fetchBytes, findBytes } from "../shared/assets.ts";
-import { parseRealmReport, type RealmAssets, type RealmCommand, type RealmKind } from "../shared/messages.ts";
+import { ASSETS, fetchBytes, findBytes } from "../shared/assets.ts";
+import {
+  parseRealmReport,
+  type Boot,
+  type RealmAssets,
+  type RealmCommand,
+  type RealmKind,
+} from "../shared/messages.ts";
 import { describeError } from "../shared/parse.ts";
 import { parseSandboxReport, type SandboxCommand, type SandboxScripts } from "../sandbox/protocol.ts";
 
@@ -21,46 +27,69 @@ export interface Realm {
 }
 
 export interface RealmObserver {
-  /** The realm runs; `problem` says why it took a cold start, if it did. */
-  onBooted(problem: string): void;
+  /** The realm runs. */
+  onBooted(how: { readonly boot: Boot; readonly problem: string; readonly ms: number }): void;
   /** The realm is gone; it needs no `destroy`. */
   onLost(reason: string): void;
 }
 
+/** Files are kept so long after the last realm was made of them; reading them takes longer than copying them. */
+const KEEP_FILES_MS = 30_000;
+
+type Files = Omit<RealmAssets, "wasm"> & {
+  readonly wasm: ArrayBuffer;
+  readonly module: WebAssembly.Module;
+  readonly scripts: SandboxScripts;
+};
+
 /** Makes realms from the files under `base`. */
 export class RealmFactory {
   readonly #base: string;
-  #module: Promise<WebAssembly.Module> | null = null;
+  #files: Promise<Files> | null = null;
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(base: string) {
     this.#base = base;
   }
 
   make(kind: RealmKind, observer: RealmObserver): Realm {
+    const files = this.#getFiles();
     switch (kind) {
       case "iframe":
-        return new IframeRealm(this.#base, observer, this.#loadAssets("iframe"));
+        return new IframeRealm(this.#base, observer, files);
       case "worker":
-        return new WorkerRealm(this.#base, observer, this.#loadAssets("worker"));
+        return new WorkerRealm(this.#base, observer, files);
     }
   }
 
-  /** Read anew for each realm, and handed over: nothing of them stays here but a compiled module. */
-  async #loadAssets(kind: RealmKind): Promise<RealmAssets> {
-    const [wasm, stdlib, sources, image] = await Promise.all([
-      // A compiled module cannot be sent to another origin.
-      kind === "worker" ? this.#compile() : fetchBytes(this.#base, "wasm"),
-      fetchBytes(this.#base, "stdlib"),
-      fetchBytes(this.#base, "sources"),
-      findBytes(this.#base, "realmImage"),
-    ]);
-    return { wasm, stdlib, sources, image };
+  #getFiles(): Promise<Files> {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.#files = null;
+    }, KEEP_FILES_MS);
+    this.#files ??= loadFiles(this.#base);
+    // A failure may pass: the next realm reads them again.
+    this.#files.catch(() => {
+      this.#files = null;
+    });
+    return this.#files;
   }
+}
 
-  async #compile(): Promise<WebAssembly.Module> {
-    this.#module ??= WebAssembly.compileStreaming(fetchAsset(this.#base, "wasm"));
-    return await this.#module;
-  }
+async function loadFiles(base: string): Promise<Files> {
+  const load = async (name: "realm" | "pyodide" | "pyodideAsm"): Promise<Blob> =>
+    new Blob([await fetchBytes(base, name)], { type: "text/javascript" });
+  const [wasm, stdlib, sources, image, realm, pyodide, pyodideAsm] = await Promise.all([
+    fetchBytes(base, "wasm"),
+    fetchBytes(base, "stdlib"),
+    fetchBytes(base, "sources"),
+    findBytes(base, "realmImage"),
+    load("realm"),
+    load("pyodide"),
+    load("pyodideAsm"),
+  ]);
+  const module = await WebAssembly.compile(wasm);
+  return { wasm, module, stdlib, sources, image, scripts: { realm, pyodide, pyodideAsm } };
 }
 
 /** What both kinds have in common: the control port. */
@@ -71,7 +100,12 @@ abstract class ControlledRealm implements Realm {
   protected readonly remote: MessagePort;
   #ended = false;
 
-  protected constructor(observer: RealmObserver, assets: Promise<RealmAssets>) {
+  /** `pickWasm`: what of Pyodide's wasm can be sent to the realm. */
+  protected constructor(
+    observer: RealmObserver,
+    files: Promise<Files>,
+    pickWasm: (files: Files) => RealmAssets["wasm"],
+  ) {
     const { port1, port2 } = new MessageChannel();
     this.#observer = observer;
     this.#control = port1;
@@ -79,12 +113,10 @@ abstract class ControlledRealm implements Realm {
     port1.onmessage = (event) => {
       this.#hear(event.data);
     };
-    assets.then(
+    files.then(
       (loaded) => {
-        this.#command(
-          { kind: "boot", assets: loaded },
-          Object.values(loaded).filter((value) => value instanceof ArrayBuffer),
-        );
+        const { stdlib, sources, image } = loaded;
+        this.#command({ kind: "boot", assets: { wasm: pickWasm(loaded), stdlib, sources, image } });
       },
       (error: unknown) => {
         this.lose(describeError(error));
@@ -113,7 +145,7 @@ abstract class ControlledRealm implements Realm {
     this.#observer.onLost(reason);
   }
 
-  #command(command: RealmCommand, transfer: Transferable[]): void {
+  #command(command: RealmCommand, transfer: Transferable[] = []): void {
     if (!this.#ended) this.#control.postMessage(command, transfer);
   }
 
@@ -127,7 +159,7 @@ abstract class ControlledRealm implements Realm {
     }
     switch (report.kind) {
       case "booted":
-        this.#observer.onBooted(report.boot === "cold" ? report.problem : "");
+        this.#observer.onBooted(report);
         break;
       case "failed":
         this.lose(report.reason);
@@ -139,8 +171,8 @@ abstract class ControlledRealm implements Realm {
 class WorkerRealm extends ControlledRealm {
   readonly #worker: Worker;
 
-  constructor(base: string, observer: RealmObserver, assets: Promise<RealmAssets>) {
-    super(observer, assets);
+  constructor(base: string, observer: RealmObserver, files: Promise<Files>) {
+    super(observer, files, ({ module }) => module);
     this.#worker = new Worker(new URL(ASSETS.realmWorker, base), { type: "module" });
     this.#worker.onerror = (event) => {
       this.lose(`the realm's worker failed: ${event.message}`);
@@ -168,9 +200,12 @@ class IframeRealm extends ControlledRealm {
   /** Whether the page, whose process may die without a sign, was heard of since the last check. */
   #heard = true;
 
-  constructor(base: string, observer: RealmObserver, assets: Promise<RealmAssets>) {
-    super(observer, assets);
-    this.#scripts = loadScripts(base);
+  constructor(base: string, observer: RealmObserver, files: Promise<Files>) {
+    // A compiled module cannot be sent to another origin.
+    super(observer, files, ({ wasm }) => wasm);
+    this.#scripts = files.then(({ scripts }) => scripts);
+    // What is wrong with the files is told once.
+    this.#scripts.catch(() => undefined);
     this.#frame = document.createElement("iframe");
     this.#frame.src = new URL(ASSETS.sandbox, base).href;
     this.#frame.setAttribute("sandbox", "allow-scripts");
@@ -211,9 +246,7 @@ class IframeRealm extends ControlledRealm {
       (scripts) => {
         this.#post({ kind: "start", scripts }, [this.remote]);
       },
-      (error: unknown) => {
-        this.lose(describeError(error));
-      },
+      () => undefined,
     );
   }
 
@@ -221,11 +254,4 @@ class IframeRealm extends ControlledRealm {
     // Its origin is opaque, so no other target origin names it.
     this.#frame.contentWindow?.postMessage(command, "*", transfer);
   }
-}
-
-async function loadScripts(base: string): Promise<SandboxScripts> {
-  const load = async (name: "realm" | "pyodide" | "pyodideAsm"): Promise<Blob> =>
-    new Blob([await fetchBytes(base, name)], { type: "text/javascript" });
-  const [realm, pyodide, pyodideAsm] = await Promise.all([load("realm"), load("pyodide"), load("pyodideAsm")]);
-  return { realm, pyodide, pyodideAsm };
 }

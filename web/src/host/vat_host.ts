@@ -72,8 +72,9 @@ export class VatHost {
   #create(id: RealmId, kind: RealmKind): void {
     this.#destroy(id.vat);
     const realm = this.#options.makeRealm(kind, {
-      onBooted: (problem) => {
-        if (problem !== "") console.warn(`${id.vat} took a cold start: ${problem}`);
+      onBooted: ({ boot, problem, ms }) => {
+        if (problem === "") console.debug(`${id.vat}: ${kind} realm up in ${ms} ms, from ${boot}`);
+        else console.warn(`${id.vat} took a cold start: ${problem}`);
       },
       onLost: (reason) => {
         this.#lose(id, reason);

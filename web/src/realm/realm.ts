@@ -68,11 +68,14 @@ class Realm {
 
   async #boot(assets: RealmAssets): Promise<void> {
     const options = await this.#prepare(assets);
+    const now = performance.now.bind(performance);
     freezeClocksAndEntropy();
     const { receive, boot, problem } = await bootRealm(options);
     scrubGlobals();
+    releaseBuffers(assets);
     this.#receive = receive;
-    this.#report({ kind: "booted", boot, problem });
+    // Counted from the start of the worker.
+    this.#report({ kind: "booted", boot, problem, ms: Math.round(now()) });
     if (this.#port !== null) this.#greet(this.#port);
   }
 
@@ -135,4 +138,9 @@ class Realm {
     this.#report({ kind: "failed", reason });
     this.#close();
   }
+}
+
+/** Give back the memory of what was needed only to start, which the collector might leave for long. */
+function releaseBuffers(assets: RealmAssets): void {
+  for (const value of Object.values(assets)) if (value instanceof ArrayBuffer) value.transfer(0);
 }

@@ -59,8 +59,8 @@ export type RealmCommand =
 
 /** Realm to vat host, on the realm's control port. */
 export type RealmReport =
-  /** The realm runs, scrubbed. `problem` says why there was a cold start, if there was one. */
-  | { readonly kind: "booted"; readonly boot: Boot; readonly problem: string }
+  /** The realm runs, scrubbed, and took `ms` for it. `problem` says why there was a cold start, if there was one. */
+  | { readonly kind: "booted"; readonly boot: Boot; readonly problem: string; readonly ms: number }
   /** The realm cannot go on. */
   | { readonly kind: "failed"; readonly reason: string };
 
@@ -116,7 +116,12 @@ export function parseRealmReport(value: unknown): RealmReport {
   const kind = parseChoice(fields, "kind", ["booted", "failed"]);
   switch (kind) {
     case "booted":
-      return { kind, boot: parseChoice(fields, "boot", BOOTS), problem: parseText(fields, "problem") };
+      return {
+        kind,
+        boot: parseChoice(fields, "boot", BOOTS),
+        problem: parseText(fields, "problem"),
+        ms: parseInteger(fields, "ms"),
+      };
     case "failed":
       return { kind, reason: parseText(fields, "reason") };
   }
