@@ -62,6 +62,14 @@ def control(browser_with_extension: ExtensionBrowser) -> Control:
     return browser_with_extension.open_control()
 
 
+@pytest.fixture(scope="module")
+def shared_control(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Control]:
+    """One kernel for the tests of a module that leave nothing behind in it."""
+    browser = ExtensionBrowser(playwright, tmp_path_factory.mktemp("shared") / "profile")
+    yield browser.open_control()
+    browser.close()
+
+
 def _keep(browser: ExtensionBrowser, name: str) -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     for number, page in enumerate(browser.context.pages):
