@@ -28,7 +28,6 @@ class Packed:
 
     data: CapData
     references: tuple[object, ...]
-    wants_result: bool = True
 
 
 class Copier:
@@ -38,7 +37,7 @@ class Copier:
         self._slots: dict[int, str] = {}
         self._marshal = Marshal(value_to_slot=self._value_to_slot, slot_to_value=self._slot_to_value, limits=limits)
 
-    def pack(self, value: object, path: str = "", *, wants_result: bool = True) -> Packed:
+    def pack(self, value: object, path: str = "") -> Packed:
         """Copy `value`, called `path` in messages, for later.
 
         Raises:
@@ -47,7 +46,7 @@ class Copier:
         references: list[object] = []
         self._references = references
         try:
-            return Packed(self._marshal.serialize(value, path), tuple(references), wants_result)
+            return Packed(self._marshal.serialize(value, path), tuple(references))
         finally:
             self._references = ()
             self._slots.clear()
@@ -70,6 +69,7 @@ class Copier:
         elif isinstance(value, (Promise, Future, CoroutineType)):
             iface = None
             value = value if isinstance(value, Promise) else promise_for(self._loop, value)
+            value.mark_handled()  # whoever gets it can look at it
         else:
             iface = find_iface(value)
             if iface is None:

@@ -21,17 +21,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import CoroutineType
-from typing import Any, cast
+from typing import Any
 
 from kernel_py.vat.batch import Batch
-from kernel_py.vat.copier import Copier, Packed
 from kernel_py.vat.exo import find_iface, get_method
 from kernel_py.vat.loop import Future, VatLoop
 from kernel_py.vat.presence import Presence, iface_of, vref_of
 from kernel_py.vat.promise import Promise, State, promise_for
+from kernel_py.vat.sends import Sends, parse_call
 from kernel_py.vat.slots import Slots, unknown_reference
 from kernel_py.vat.store import VatStore
-from kernel_py.wire.capdata import CapData, Message
+from kernel_py.wire.capdata import Message
 from kernel_py.wire.deliveries import (
     BringOutYourDead,
     ChangeVatOptions,
@@ -48,19 +48,16 @@ from kernel_py.wire.limits import Limits
 from kernel_py.wire.passable import RemoteError
 from kernel_py.wire.refs import Vref, is_promise, is_vat_allocated
 from kernel_py.wire.smallcaps import Marshal
-from kernel_py.wire.syscalls import Exit, Resolution, Send, Subscribe
+from kernel_py.wire.syscalls import Exit, Resolution, Subscribe
 
 Report = Callable[[str, BaseException | None], None]
 """Tells the console of an error: what it is, and the exception."""
-
-_Call = list[Any]
-"""A message's ``[method, args]`` or ``[method, args, kwargs]``."""
 
 _FIRST_ERROR_NUMBER = 70001
 
 
 class Liveslots:
-    """The object layer of one vat. Also what `E` sends through: the owner of the vat's loop."""
+    """The object layer of one vat."""
 
     def __init__(self, vat: str, store: VatStore, loop: VatLoop, *, limits: Limits, report: Report) -> None:
         self._vat = vat
@@ -76,8 +73,10 @@ class Liveslots:
             error_id=self._make_error_id,
             limits=limits,
         )
-        self._copier = Copier(loop, limits)
-        loop.owner = self
+        self._sends = Sends(
+            loop, self.slots, self.batch, self.marshal, limits=limits, after_mention=self._after_mention
+        )
+        loop.owner = self._sends
 
     # Deliveries --------------------------------------------------------------------------------
 
@@ -112,9 +111,9 @@ class Liveslots:
             raise unknown_reference(target)
         result = message.result
         try:
-            method, args, kwargs = _parse_call(self.marshal.unserialize(message.methargs))
+            method, args, kwargs = parse_call(self.marshal.unserialize(message.methargs))
             if isinstance(receiver, Promise):
-                value: object = self.send(receiver, method, tuple(args), kwargs)
+                value: object = self._sends.send(receiver, method, tuple(args), kwargs)
             else:
                 value = get_method(receiver, method)(*args, **kwargs)
         except BaseException as error:  # noqa: BLE001 (whatever it is, it is the call's outcome)
@@ -190,35 +189,7 @@ class Liveslots:
                 case RefDeliveryOp.RETIRE_IMPORTS:
                     pass  # nothing here recognizes what it cannot reach
 
-    # Sends -------------------------------------------------------------------------------------
-
-    def send(self, target: object, method: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Promise[Any]:
-        """Send a message; the promise of its result.
-
-        Raises:
-            MarshalError: an argument is not passable, or the message is over a limit. Nothing is sent.
-        """
-        result = self._send(target, _make_call(method, args, kwargs), wants_result=True)
-        assert result is not None
-        return result
-
-    def send_only(self, target: object, method: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Send a message whose result nobody wants. Raises as `send` does."""
-        self._send(target, _make_call(method, args, kwargs), wants_result=False)
-
-    def _send(self, target: object, call: _Call, *, wants_result: bool) -> Promise[Any] | None:
-        vref = self._find_kernel_target(target)
-        if vref is not None:
-            return self._send_to_kernel(vref, call, wants_result=wants_result)
-        if isinstance(target, (Future, CoroutineType)):
-            target = promise_for(self._loop, target)
-        try:
-            packed = self._copier.pack(call, wants_result=wants_result)
-        except MarshalError as error:
-            raise _name_argument(error) from None
-        result: Promise[Any] = Promise(self._loop)
-        self._send_here(target, packed, result)
-        return result
+    # Syscalls ----------------------------------------------------------------------------------
 
     def exit(self, reason: object, *, is_failure: bool) -> None:
         """Ask the kernel to end this vat when the delivery is over.
@@ -234,80 +205,6 @@ class Liveslots:
             raise
         self.batch.exit(Exit(is_failure, info))
         self._after_mention(info.slots)
-
-    def _find_kernel_target(self, target: object) -> Vref | None:
-        """The reference to send to, if it is for the kernel to find who gets the message."""
-        if isinstance(target, Presence):
-            return vref_of(target)
-        if isinstance(target, Promise) and target.vpid in self.slots.imported:
-            return Vref(target.vpid)
-        return None
-
-    def _send_to_kernel(self, target: Vref, call: _Call, *, wants_result: bool) -> Promise[Any] | None:
-        slots = self.slots
-        slots.begin()
-        try:
-            data = self._serialize_call(call)
-            vpid = slots.make_vpid() if wants_result else None
-            self.batch.send(Send(target, Message(data, vpid)))
-        except BaseException:
-            slots.undo()
-            raise
-        if data.slots:
-            self._after_mention(data.slots)
-        if vpid is None:
-            return None
-        result: Promise[Any] = Promise(self._loop)
-        slots.register_promise(vpid, result)
-        slots.imported[vpid] = result
-        self.batch.subscribe(Subscribe(vpid))
-        return result
-
-    def _serialize_call(self, call: _Call) -> CapData:
-        try:
-            return self.marshal.serialize(call)
-        except MarshalError as error:
-            raise _name_argument(error) from None
-
-    def _send_here(self, target: object, packed: Packed, result: Promise[Any]) -> None:
-        """Send to what this vat settles or holds itself; always in a later job."""
-        if isinstance(target, Promise):
-            target.react(lambda settled: self._send_on(settled, packed, result))
-        else:
-            self._loop.enqueue(self._call_here, target, packed, result)
-
-    def _send_on(self, settled: Promise[Any], packed: Packed, result: Promise[Any]) -> None:
-        """A promise that a message waited for has settled."""
-        if settled.state is State.REJECTED:
-            result.reject(settled.value)
-        elif isinstance(settled.value, Presence):
-            try:
-                call = cast("_Call", self._copier.unpack(packed))
-                result.resolve(self._send_to_kernel(vref_of(settled.value), call, wants_result=packed.wants_result))
-            except MarshalError as error:
-                result.reject(error)
-        else:
-            self._call_here(settled.value, packed, result)
-
-    def _call_here(self, target: object, packed: Packed, result: Promise[Any]) -> None:
-        try:
-            if find_iface(target) is None:
-                raise TypeError(f"{target!r:.100} is data, and cannot be sent to")
-            method, args, kwargs = _parse_call(self._copier.unpack(packed))
-            value = get_method(target, method)(*args, **kwargs)
-            if isinstance(value, (Future, CoroutineType)):
-                self._loop.as_future(value).add_done_callback(lambda future: self._finish_here(future, result))
-            else:
-                result.resolve(value if isinstance(value, Promise) else self._copier.copy(value, "result"))
-        except BaseException as error:  # noqa: BLE001 (whatever it is, it is the call's outcome)
-            result.reject(error)
-
-    def _finish_here(self, future: Future[Any], result: Promise[Any]) -> None:
-        try:
-            value = future.result()
-            result.resolve(value if isinstance(value, Promise) else self._copier.copy(value, "result"))
-        except BaseException as error:  # noqa: BLE001 (whatever it is, it is the call's outcome)
-            result.reject(error)
 
     # Settlements -------------------------------------------------------------------------------
 
@@ -381,6 +278,7 @@ class Liveslots:
         if isinstance(value, Presence):
             return vref_of(value), iface_of(value)
         if isinstance(value, Promise):
+            value.mark_handled()  # whoever gets it can look at it
             return self.slots.name_promise(value), None
         if isinstance(value, (Future, CoroutineType)):
             return self.slots.name_promise(promise_for(self._loop, value)), None
@@ -422,27 +320,3 @@ class Liveslots:
         self._error_count += 1
         self._report(error_id, error)
         return error_id
-
-
-def _make_call(method: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
-    return [method, args, kwargs] if kwargs else [method, args]
-
-
-def _parse_call(value: object) -> tuple[object, list[Any], dict[str, Any]]:
-    """A message's method and arguments. Another vat made it: it may be anything."""
-    match value:
-        case [method, list(args)]:
-            return method, args, {}
-        case [method, list(args), dict(kwargs)]:
-            return method, args, kwargs
-        case _:
-            raise MarshalError("a message is [method, [args...]] or [method, [args...], {kwargs}]")
-
-
-def _name_argument(error: MarshalError) -> MarshalError:
-    """`error`, with the path as the sender wrote it: ``args[0]`` instead of ``[1][0]``."""
-    text = str(error).removeprefix(f"{error.path}: ") if error.path else str(error)
-    for prefix, name in (("[1]", "args"), ("[2]", "kwargs")):
-        if error.path.startswith(prefix):
-            return MarshalError(text, name + error.path[len(prefix) :])
-    return MarshalError(text, "args")

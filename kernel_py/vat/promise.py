@@ -49,8 +49,10 @@ class Promise(Generic[T]):
     __slots__ = (
         "__weakref__",
         "_followed",
+        "_is_forwarding",
         "_is_handled",
         "_loop",
+        "_mail",
         "_reactions",
         "_state",
         "_traceback",
@@ -66,6 +68,8 @@ class Promise(Generic[T]):
         self._traceback: TracebackType | None = None
         self._followed: Promise[Any] | None = None
         self._reactions: list[Reaction | Future[None]] = []
+        self._mail: list[Reaction] | None = None
+        self._is_forwarding = False
         self._is_handled = False
         self.vpid: str | None = None
         self.is_known = False
@@ -150,6 +154,18 @@ class Promise(Generic[T]):
         else:
             self._loop.enqueue(reaction, self)
 
+    def post(self, forward: Reaction) -> None:
+        """Leave a message: call `forward` with this promise, in a later job, once it has settled or follows another.
+
+        What was posted first is forwarded first. A message that was forwarded to the promise that this one follows is
+        on its way from there before this one settles, so that none sent later can overtake it.
+        """
+        self._is_handled = True
+        if self._mail is None:
+            self._mail = []
+        self._mail.append(forward)
+        self._forward_mail()
+
     def resolve(self, value: object) -> None:
         """Fulfil with `value`; or follow it, if it is a promise, a future or a coroutine."""
         if self._state is not State.PENDING or self._followed is not None:
@@ -183,11 +199,24 @@ class Promise(Generic[T]):
                 return
             link = link.followed
         self._followed = other
+        self._forward_mail()
         other.react(self._adopt)
 
     def _adopt(self, other: Promise[Any]) -> None:
         self._followed = None
         self._settle(other.state, other.value)
+
+    def _forward_mail(self) -> None:
+        is_forwardable = self._state is not State.PENDING or self._followed is not None
+        if is_forwardable and self._mail is not None and not self._is_forwarding:
+            self._is_forwarding = True
+            self._loop.enqueue(self._empty_mail)
+
+    def _empty_mail(self) -> None:
+        self._is_forwarding = False
+        mail, self._mail = self._mail, None
+        for forward in mail or ():
+            forward(self)
 
     def _settle(self, state: State, value: object) -> None:
         self._state = state
@@ -197,6 +226,7 @@ class Promise(Generic[T]):
                 self._traceback = value.__traceback__
             if not self._is_handled:
                 self._loop.note_failure(self)
+        self._forward_mail()
         reactions, self._reactions = self._reactions, []
         for reaction in reactions:
             if not isinstance(reaction, Future):

@@ -222,6 +222,49 @@ def test_a_send_to_a_promise_of_this_vat_waits_for_it():
     ]
 
 
+def test_what_was_sent_to_a_promise_of_this_vat_is_pipelined_when_it_follows_one_of_another():
+    vat = DrivenVat("""
+        class Root(Exo):
+            def ask(self, other):
+                outer, outer_resolver = make_promise()
+                inner, inner_resolver = make_promise()
+                E(outer).first()
+                outer_resolver.resolve(inner)
+                E(outer).second()
+                E(inner).third()
+                inner_resolver.resolve(E(other).get())
+                E(inner).fourth()
+                E(outer).fifth()
+        """)
+    sends = [syscall[1:3] for syscall in vat.call("ask", OTHER) if syscall[0] == "send"]
+    assert sends[0] == ("o-50", "get")
+    assert {target for target, _ in sends[1:]} == {"p+5"}
+    methods = [method for _, method in sends[1:]]
+    assert [method for method in methods if method in {"first", "second", "fifth"}] == ["first", "second", "fifth"]
+    assert [method for method in methods if method in {"third", "fourth"}] == ["third", "fourth"]
+
+
+def test_results_of_messages_that_waited_here_are_pipelined_too():
+    vat = DrivenVat("""
+        class Root(Exo):
+            def ask(self, promise):
+                E(E(promise).get()).use()
+            def settled(self, promise):
+                self.promise = promise
+            def ask_settled(self):
+                E(E(self.promise).get()).use()
+        """)
+    vat.call("settled", Ref("p-61"))
+    vat.notify(("p-61", OTHER))
+    assert vat.call("ask_settled") == [
+        ("resolve", ("p-60", None)),
+        ("send", "o-50", "get", [], "p+5"),
+        ("subscribe", "p+5"),
+        ("send", "p+5", "use", [], "p+6"),
+        ("subscribe", "p+6"),
+    ]
+
+
 def test_new_argument_promises_are_followed_and_resolved_when_they_settle():
     vat = DrivenVat("""
         class Root(Exo):
