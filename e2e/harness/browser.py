@@ -33,15 +33,27 @@ class ExtensionBrowser:
     """One running Chromium with the extension. The profile outlives it."""
 
     def __init__(
-        self, playwright: Playwright, profile: Path, *, extension: Path = EXTENSION, arguments: tuple[str, ...] = ()
+        self,
+        playwright: Playwright,
+        profile: Path,
+        *,
+        extension: Path = EXTENSION,
+        arguments: tuple[str, ...] = (),
+        is_headed: bool = False,
     ) -> None:
         if not (extension / "manifest.json").exists():
             raise FileNotFoundError(f"{extension} is not built: run `make setup` or `npm run build`")
         self.context: BrowserContext = playwright.chromium.launch_persistent_context(
             profile,
             executable_path=find_chromium(),
+            no_viewport=is_headed,
             headless=False,  # the argument below: Playwright's own headless mode loads no extensions
-            args=["--headless=new", *CHROMIUM_ARGUMENTS, *extension_arguments(extension), *arguments],
+            args=[
+                *([] if is_headed else ["--headless=new"]),
+                *CHROMIUM_ARGUMENTS,
+                *extension_arguments(extension),
+                *arguments,
+            ],
             ignore_default_args=["--disable-extensions"],
         )
         workers = self.context.service_workers
