@@ -13,14 +13,19 @@ interface DialogProps {
   readonly children: ComponentChildren;
 }
 
-/** A modal dialog: Escape closes it, and the focus goes back to where it was. */
+/**
+ * A modal dialog: Escape closes it, and the focus goes back to where it was.
+ *
+ * The element marked `data-first` gets the focus at first; without one, the browser chooses.
+ */
 export function Dialog({ title, class: name = "", onClose, children }: DialogProps): VNode {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
-    const element = dialog.current;
-    element?.showModal();
+    const opener = document.activeElement;
+    dialog.current?.showModal();
+    dialog.current?.querySelector<HTMLElement>("[data-first]")?.focus();
     return () => {
-      element?.close();
+      if (opener instanceof HTMLElement) opener.focus();
     };
   }, []);
   return (
@@ -81,7 +86,7 @@ export function TerminateDialog({ what, id, name, onClose }: TerminateProps): VN
         </div>
         <div class="dialog-foot">
           {/* What is asked first must be harmless. */}
-          <button type="button" autofocus onClick={onClose}>
+          <button type="button" data-first onClick={onClose}>
             Cancel
           </button>
           <button type="submit" class="danger">

@@ -12,9 +12,13 @@ interface NamedFile {
 }
 
 /** All files in what was dropped, folders opened. Call it in the event's own turn: the list is empty afterwards. */
-export function takeDropped(transfer: DataTransfer): Promise<readonly NamedFile[]> {
-  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
-  return Promise.all(entries.map((entry) => readEntry(entry, ""))).then((lists) => lists.flat());
+export async function takeDropped(transfer: DataTransfer): Promise<readonly NamedFile[]> {
+  const dropped = [...transfer.items].map((item) => ({ entry: item.webkitGetAsEntry(), file: item.getAsFile() }));
+  const lists = dropped.map(async ({ entry, file }) => {
+    if (entry !== null) return await readEntry(entry, "");
+    return file === null ? [] : [{ path: file.name, file }];
+  });
+  return (await Promise.all(lists)).flat();
 }
 
 /** Files of an `<input type="file">`. */

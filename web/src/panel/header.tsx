@@ -4,6 +4,7 @@ import { useSignal, useSignalEffect } from "@preact/signals";
 import type { VNode } from "preact";
 import { usePanel } from "./context.ts";
 import { plural } from "./format.ts";
+import type { LaunchProblem } from "./launches.ts";
 import { Spinner } from "./parts.tsx";
 import { Problem } from "./problem.tsx";
 import type { Connection } from "./rpc.ts";
@@ -100,25 +101,59 @@ export function ConnectionBanner(): VNode | null {
 
 export function Notices(): VNode | null {
   const model = usePanel();
-  if (model.notices.value.length === 0) return null;
+  const { problem } = model.launches;
+  const isLaunchShown = model.dialog.value.kind === "launch";
+  if (model.notices.value.length === 0 && (problem.value === null || isLaunchShown)) return null;
   return (
     <div class="notices" role="alert">
+      {problem.value !== null && !isLaunchShown && <FailedLaunch problem={problem.value} />}
       {model.notices.value.map((notice) => (
         <div class="notice" key={notice.number}>
           <Problem title={notice.title} text={notice.text}>
-            <button
-              type="button"
-              class="small"
-              aria-label={`Dismiss: ${notice.title}`}
+            <Dismiss
+              what={notice.title}
               onClick={() => {
                 model.dismiss(notice);
               }}
-            >
-              Dismiss
-            </button>
+            />
           </Problem>
         </div>
       ))}
     </div>
+  );
+}
+
+/** A launch whose dialog was closed before it failed. */
+function FailedLaunch({ problem }: { readonly problem: LaunchProblem }): VNode {
+  const model = usePanel();
+  const { draft, error } = problem;
+  return (
+    <div class="notice">
+      <Problem title="Not launched" text={error.message} path={error.path} kind={error.kind}>
+        <button
+          type="button"
+          class="small"
+          onClick={() => {
+            model.dialog.value = { kind: "launch", draft };
+          }}
+        >
+          Show the cluster
+        </button>
+        <Dismiss
+          what="Not launched"
+          onClick={() => {
+            model.launches.dismissProblem();
+          }}
+        />
+      </Problem>
+    </div>
+  );
+}
+
+function Dismiss({ what, onClick }: { readonly what: string; readonly onClick: () => void }): VNode {
+  return (
+    <button type="button" class="small" aria-label={`Dismiss: ${what}`} onClick={onClick}>
+      Dismiss
+    </button>
   );
 }

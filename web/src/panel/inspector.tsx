@@ -47,7 +47,7 @@ function KernelView(): VNode {
     <Frame title="Kernel">
       <dl class="facts">
         {status?.kernel.map(([name, value]) => (
-          <Fact key={name} name={name.replaceAll("_", " ")}>
+          <Fact key={name} name={capitalize(name.replaceAll("_", " "))}>
             {/^\d+$/.test(value) ? formatCount(Number(value)) : value}
           </Fact>
         ))}
@@ -80,13 +80,13 @@ function ClusterView({ cluster }: { readonly cluster: ClusterStatus }): VNode {
       }
     >
       <dl class="facts">
-        <Fact name="state">
+        <Fact name="State">
           <Chip tone={toneOfState(cluster.state)}>{cluster.state}</Chip>
         </Fact>
-        <Fact name="bootstrap vat">{cluster.bootstrap}</Fact>
-        <Fact name="vats">{formatCount(cluster.vats.size)}</Fact>
+        <Fact name="Bootstrap vat">{cluster.bootstrap}</Fact>
+        <Fact name="Vats">{formatCount(cluster.vats.size)}</Fact>
         {result?.status === "fulfilled" && (
-          <Fact name="bootstrap answered">
+          <Fact name="Bootstrap answered">
             <code class="value">
               <RefText text={result.value} />
             </code>
@@ -173,11 +173,11 @@ function VatView({ vat }: { readonly vat: VatStatus }): VNode {
       }
     >
       <dl class="facts">
-        <Fact name="state">
+        <Fact name="State">
           <VatCondition vat={vat} />
         </Fact>
-        <Fact name="kind">{vat.kind}</Fact>
-        <Fact name="cluster">
+        <Fact name="Kind">{vat.kind}</Fact>
+        <Fact name="Cluster">
           <button
             type="button"
             class="link"
@@ -189,18 +189,18 @@ function VatView({ vat }: { readonly vat: VatStatus }): VNode {
           </button>
         </Fact>
         {isAlive && vat.root !== "" && (
-          <Fact name="root">
+          <Fact name="Root">
             <RefButton kref={vat.root} />
           </Fact>
         )}
-        <Fact name="deliveries">{formatCount(vat.deliveries)}</Fact>
-        <Fact name="queued">{formatCount(vat.queued)}</Fact>
-        <Fact name="in flight">
+        <Fact name="Deliveries">{formatCount(vat.deliveries)}</Fact>
+        <Fact name="Queued">{formatCount(vat.queued)}</Fact>
+        <Fact name="In flight">
           {vat.inflight ? `yes${busyMs === null ? "" : `, for ${formatDuration(busyMs)}`}` : "no"}
         </Fact>
-        <Fact name="memory">{formatBytes(vat.memoryBytes)}</Fact>
-        <Fact name="incarnation">{formatCount(vat.incarnation)}</Fact>
-        {vat.realm !== "" && <Fact name="realm">{vat.realm}</Fact>}
+        <Fact name="Memory">{formatBytes(vat.memoryBytes)}</Fact>
+        <Fact name="Incarnation">{formatCount(vat.incarnation)}</Fact>
+        {vat.realm !== "" && <Fact name="Realm">{vat.realm}</Fact>}
       </dl>
       {vat.fault !== "" && <Problem title="The vat cannot be brought back" text={vat.fault} />}
       {vat.reason !== "" && <Problem title={`Why it is ${vat.state}`} text={vat.reason} />}
@@ -260,4 +260,8 @@ function Objects({ withVat = false }: { readonly withVat?: boolean }): VNode {
       )}
     </>
   );
+}
+
+function capitalize(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }

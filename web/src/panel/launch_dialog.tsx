@@ -56,7 +56,7 @@ export function LaunchDialog({
   readonly onClose: () => void;
 }): VNode {
   const model = usePanel();
-  const draft = useSignal<Draft>(given ?? EXAMPLES[0]?.draft ?? NEW_DRAFT);
+  const draft = useSignal<Draft>(given ?? model.launches.problem.peek()?.draft ?? EXAMPLES[0]?.draft ?? NEW_DRAFT);
   const path = useSignal(CONFIG_PATH);
   const place = useSignal<{ start: number; end: number } | null>(null);
   const isLaunching = useSignal(false);
@@ -148,7 +148,7 @@ function Sources({ draft, onTake, onFiles }: SourcesProps): VNode {
           key={choice.name}
           type="button"
           class="source"
-          autofocus={index === 0}
+          data-first={index === 0 ? "" : undefined}
           aria-pressed={choice.draft === draft}
           onClick={() => {
             onTake(choice.draft);

@@ -114,9 +114,18 @@ export class LogBuffer {
     this.#refilter();
   }
 
+  /** All that a vat printed in one delivery, filtered out or not: it arrives line by line. */
+  printed(vat: string, number: number): string {
+    return (this.#frozen ?? this.#lines)
+      .map(({ event }) => event)
+      .filter((event) => event.class === "Console" && event.vat === vat && event.number === number)
+      .map(fullText)
+      .join("\n");
+  }
+
   /** The shown lines as JSON lines, for `jq`. */
   dump(): string {
-    return this.#shown.map(({ event }) => `${JSON.stringify(event)}\n`).join("");
+    return this.#shown.map(({ event }) => `${JSON.stringify(toJson(event))}\n`).join("");
   }
 
   readonly #flush = (): void => {
@@ -222,6 +231,11 @@ export function fullText(event: KernelEvent): string {
 
 function join(separator: string, ...parts: readonly string[]): string {
   return parts.filter((part) => part !== "").join(separator);
+}
+
+/** An event as the kernel wrote it. */
+export function toJson({ timeMs, vat, ...rest }: KernelEvent): Readonly<Record<string, unknown>> {
+  return { time_ms: timeMs, ...(vat === "" ? {} : { vat }), ...rest };
 }
 
 /** The number of the delivery that an event belongs to, if it belongs to one. */

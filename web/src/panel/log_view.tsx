@@ -6,7 +6,7 @@ import type { TargetedKeyboardEvent, VNode } from "preact";
 import { EVENT_CLASSES, type EventClass, type KernelEvent } from "./api.ts";
 import { usePanel } from "./context.ts";
 import { formatCount, formatTime } from "./format.ts";
-import { deliveryOf, fullText, NO_FILTER, type LogBuffer, type LogLine } from "./log_buffer.ts";
+import { deliveryOf, fullText, NO_FILTER, toJson, type LogBuffer, type LogLine } from "./log_buffer.ts";
 import { CopyButton, Empty, Fact, RefText } from "./parts.tsx";
 import { Problem } from "./problem.tsx";
 
@@ -351,7 +351,7 @@ function LineView({ line, selected }: { readonly line: LogLine; readonly selecte
       <div class="line-view-head">
         <strong class={`event-class ${event.class}`}>{event.class}</strong>
         <span class="spring" />
-        <CopyButton text={JSON.stringify(event, null, 2)} label="Copy JSON" />
+        <CopyButton text={JSON.stringify(toJson(event), null, 2)} label="Copy JSON" />
         <button
           type="button"
           class="icon small"
@@ -365,9 +365,9 @@ function LineView({ line, selected }: { readonly line: LogLine; readonly selecte
         </button>
       </div>
       <dl class="facts">
-        <Fact name="time">{formatTime(event.timeMs)}</Fact>
+        <Fact name="Time">{formatTime(event.timeMs)}</Fact>
         {event.vat !== "" && (
-          <Fact name="vat">
+          <Fact name="Vat">
             <button
               type="button"
               class="link"
@@ -381,9 +381,9 @@ function LineView({ line, selected }: { readonly line: LogLine; readonly selecte
             </button>
           </Fact>
         )}
-        {number !== null && <Fact name="delivery">{formatCount(number)}</Fact>}
+        {number !== null && <Fact name="Delivery">{formatCount(number)}</Fact>}
         {promisesOf(event).length > 0 && (
-          <Fact name="follow">
+          <Fact name="Follow">
             {promisesOf(event).map((promise) => (
               <button
                 key={promise}
@@ -406,7 +406,8 @@ function LineView({ line, selected }: { readonly line: LogLine; readonly selecte
 }
 
 function LineText({ event }: { readonly event: KernelEvent }): VNode {
-  const text = fullText(event);
+  const { log } = usePanel();
+  const text = event.class === "Console" ? log.printed(event.vat, event.number) : fullText(event);
   if (event.class === "Fault" || text.includes("Traceback (most recent call last):")) return <Problem text={text} />;
   return (
     <pre class="value">

@@ -33,14 +33,6 @@ export interface Notice {
   readonly text: string;
 }
 
-/** What the composer is filled with from elsewhere. `number` tells one such wish from the next. */
-export interface Composition {
-  readonly number: number;
-  readonly target: string;
-  readonly method?: string;
-  readonly args?: string;
-}
-
 /** The parts of the page; where there is no room, one is shown at a time. */
 export type Tab = "clusters" | "send" | "log";
 
@@ -72,12 +64,13 @@ export class PanelModel {
   readonly #status = signal<Status | null>(null);
   readonly #notices = signal<readonly Notice[]>([]);
   readonly #announcement = signal("");
-  readonly #composition = signal<Composition | null>(null);
   readonly #results = signal<ReadonlyMap<string, Settled>>(new Map());
   /** Since when a vat is in the delivery that it is in, by vat. */
   readonly #busy = signal<ReadonlyMap<string, { readonly deliveries: number; readonly sinceMs: number }>>(new Map());
   readonly selection = signal<Selection>({ kind: "kernel" });
   readonly tab = signal<Tab>("clusters");
+  /** What is in the composer's fields. */
+  readonly composer = { target: signal(""), method: signal(""), args: signal("") } as const;
   readonly dialog: Signal<DialogState> = signal<DialogState>({ kind: "none" });
   /** Milliseconds, renewed each second while somebody looks. */
   readonly nowMs = signal(Date.now());
@@ -131,10 +124,6 @@ export class PanelModel {
   /** What just happened, for those who do not see the page. */
   get announcement(): ReadonlySignal<string> {
     return this.#announcement;
-  }
-
-  get composition(): ReadonlySignal<Composition | null> {
-    return this.#composition;
   }
 
   /** What bootstrap answered, by cluster, for those launched from this page. */
@@ -226,14 +215,11 @@ export class PanelModel {
     this.#notices.value = this.#notices.value.filter(({ number }) => number !== notice.number);
   }
 
-  /** Fills the composer in, and moves the focus there. */
+  /** Fills the composer in, as far as it is given, and moves the focus there. */
   compose(target: string, method?: string, args?: string): void {
-    this.#composition.value = {
-      number: ++this.#number,
-      target,
-      ...(method === undefined ? {} : { method }),
-      ...(args === undefined ? {} : { args }),
-    };
+    this.composer.target.value = target;
+    if (method !== undefined) this.composer.method.value = method;
+    if (args !== undefined) this.composer.args.value = args;
     this.focus("send-method");
   }
 
@@ -320,7 +306,7 @@ export class PanelModel {
     this.#results.value = new Map(this.#results.value).set(launched.cluster, launched.result);
     this.#announcement.value = `cluster ${name} launched`;
     this.selection.value = { kind: "cluster", cluster: launched.cluster };
-    if (launched.root !== "") this.#composition.value = { number: ++this.#number, target: launched.root };
+    if (launched.root !== "") this.composer.target.value = launched.root;
     this.refresh();
   }
 }

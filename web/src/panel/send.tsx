@@ -1,6 +1,6 @@
 /** Sending messages, and what became of those that were sent. */
 
-import { useSignal, useSignalEffect } from "@preact/signals";
+import { useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import type { TargetedKeyboardEvent, TargetedSubmitEvent, VNode } from "preact";
 import { usePanel } from "./context.ts";
@@ -24,19 +24,10 @@ export function SendPane(): VNode {
 
 function Composer(): VNode {
   const model = usePanel();
-  const target = useSignal("");
-  const method = useSignal("");
-  const args = useSignal("");
+  const { target, method, args } = model.composer;
   const argsField = useRef<HTMLInputElement>(null);
   /** How far back in the history the fields were filled from; -1 for what was typed. */
   const recalled = useSignal(-1);
-  useSignalEffect(() => {
-    const wish = model.composition.value;
-    if (wish === null) return;
-    target.value = wish.target;
-    if (wish.method !== undefined) method.value = wish.method;
-    if (wish.args !== undefined) args.value = wish.args;
-  });
   const onSubmit = (event: TargetedSubmitEvent<HTMLFormElement>): void => {
     event.preventDefault();
     model.send(target.value.trim(), method.value.trim(), args.value.trim());

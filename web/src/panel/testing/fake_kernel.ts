@@ -61,6 +61,8 @@ export class FakeKernel {
   readonly objects: Record<string, unknown>[] = [];
   readonly #links = new Set<Link>();
   readonly #held = new Set<string>();
+  /** The method whose next request the worker does not survive; or "". */
+  #deadly = "";
   #isMute = false;
   #refusal = "";
   #next = 1;
@@ -144,6 +146,11 @@ export class FakeKernel {
     }
   }
 
+  /** The worker dies when the next request of this method arrives, before it is taken up. */
+  dieOn(method: string): void {
+    this.#deadly = method;
+  }
+
   emit(event: Json): void {
     for (const link of this.#links) {
       if (link.isSubscribed)
@@ -174,6 +181,11 @@ export class FakeKernel {
     const call = parseFields(JSON.parse(text), "request");
     const method = parseText(call, "method");
     const params = parseFields(call["params"] ?? {}, "params");
+    if (this.#deadly === method) {
+      this.#deadly = "";
+      this.kill();
+      return;
+    }
     if (method === "ack") {
       const id = parseText(params, "id");
       this.arrived.push({ method, id });
@@ -336,7 +348,7 @@ export class FakeKernel {
     this.emit({ class: "Got", vat, number, target, method, args, result: promise });
     if (method === "fail") {
       const value = "ValueError('insufficient funds: 3 of 5')";
-      this.emit({ class: "Console", vat, number, text: TRACEBACK });
+      for (const text of TRACEBACK.split("\n")) this.emit({ class: "Console", vat, number, text });
       this.emit({ class: "Rejected", vat, number, promise, value });
       return {
         status: "rejected",
