@@ -31,8 +31,8 @@ Invariants:
 Decoding accepts JSON that is not in canonical form (spaces, another order of keys, a needless ``!``) and
 extra properties of errors; in all else it is as strict as the table.
 
-Source: the reference, section 5; ``encodeToSmallcaps.js``; byteArray, which 1.10 leaves out,
-as later versions of Endo write it (endo#3226).
+Source: the reference, section 5; ``encodeToSmallcaps.js``. For byteArray, which 1.10 leaves out, the proposal
+endojs/endo#3226.
 """
 
 from __future__ import annotations
