@@ -1,0 +1,358 @@
+"""The kernel against a book of its own messages, under random vats, random ends and random kills.
+
+Vats send, settle, subscribe, leave, fail and break rules; workers die; clients ask, repeat, acknowledge and terminate;
+the kernel is killed between any two inputs, with what was not committed lost. After every step all invariants of
+`tests.core.invariants` hold; and:
+
+    * a message is carried out at most once, and once at most is its delivery's batch applied;
+    * messages of one sender to one target are delivered in the order in which they were sent;
+    * in the end every message was carried out, or rejected, or had nowhere to go; every request is answered.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from kernel_py.core.schema import PromiseState
+from tests.core.driver import JSON, Driver, fulfill, text
+from tests.core.strategies import SHAPED_SYSCALLS, draw_batch
+
+VATS_MAX = 6
+
+
+@dataclass
+class Sent:
+    """A message that a vat sent.
+
+    Attributes:
+        pair: sender and target as the sender named it, in the kernel's references.
+        result: kpid of its answer if the test holds it, else None.
+        starts: how often a delivery of it began, repeats after host faults and kills not counted.
+        is_done: a reply to its delivery was applied.
+    """
+
+    pair: tuple[str, str]
+    result: str | None = None
+    is_target_held: bool = False
+    starts: int = 0
+    is_done: bool = False
+    is_given_up: bool = False
+
+
+@dataclass
+class Book:
+    """What the test knows; a kill puts it back to the last commit, as it does the kernel."""
+
+    messages: dict[str, Sent] = field(default_factory=dict)
+    order: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    holds: dict[str, int] = field(default_factory=dict)
+    started: dict[tuple[str, int], str] = field(default_factory=dict)
+    keys: list[str] = field(default_factory=list)
+    count: int = 0
+
+
+def _method(delivery: JSON) -> str | None:
+    """The name of the message that is delivered; None if it is none of ours."""
+    if delivery[0] != "message":
+        return None
+    method = json.loads(delivery[2]["methargs"]["body"][1:])[0]
+    return method if method.startswith("m-") else None
+
+
+class KernelMachine(RuleBasedStateMachine):
+    """Random steps over a `Driver`."""
+
+    clusters = Bundle("clusters")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.driver = Driver()
+        self.driver.is_committing = False
+        self.book = Book()
+        self.committed = copy.deepcopy(self.book)
+        self.answers: dict[str, str] = {}
+
+    # --- helpers --------------------------------------------------------------------------------
+
+    def name_message(self) -> str:
+        self.book.count += 1
+        return f"m-{self.book.count}"
+
+    def note_deliveries(self) -> None:
+        """Look at what is in flight: a message that starts must be the next of its pair."""
+        for vat in self.driver.inflight:
+            delivery = self.driver.delivery(vat)
+            name = _method(delivery)
+            if name is None:
+                continue
+            number = json.loads(self.driver.inflight[vat])[1]
+            if self.book.started.get((vat, number)) == name:
+                continue
+            self.book.started[vat, number] = name
+            sent = self.book.messages[name]
+            sent.starts += 1
+            assert sent.starts == 1, f"{name} is delivered again"
+            assert not sent.is_done
+            order = self.book.order.setdefault(sent.pair, [])
+            assert not order or int(order[-1][2:]) < int(name[2:]), f"{name} overtook {order[-1]}"
+            order.append(name)
+
+    def hold(self, kref: str) -> None:
+        kernel = self.driver.kernel
+        kernel._transact(lambda: kernel._references.take_hold(kref))
+        self.book.holds[kref] = self.book.holds.get(kref, 0) + 1
+        self.driver.holds[kref] += 1
+
+    def note_sends(self, vat: str, batch: list[JSON], krefs: dict[str, str], *, is_audited: bool) -> None:
+        """Enter the messages of a batch that was applied. `krefs` are the names that the vat knew before it."""
+        kernel = self.driver.kernel
+        for syscall in batch:
+            if syscall[0] != "send":
+                continue
+            _, target, message = syscall
+            name = json.loads(message["methargs"]["body"][1:])[0]
+            kref = krefs.get(target) or kernel._references.find_kref(vat, target) or f"{vat}:{target}"
+            sent = self.book.messages[name] = Sent((vat, kref))
+            result = message["result"] and kernel._references.find_kref(vat, message["result"])
+            if is_audited and result and kernel.find_promise_state(result):
+                sent.result = result
+                self.hold(result)
+            if is_audited and kernel._state.get("promises" if kref[1] == "p" else "objects", kref):
+                sent.is_target_held = True
+                self.hold(kref)
+
+    def finish(self, vat: str, batch: list[JSON], *, is_audited: bool) -> None:
+        """A vat replies with a legal batch."""
+        driver = self.driver
+        number = json.loads(driver.inflight[vat])[1]
+        name = self.book.started.get((vat, number)) if _method(driver.delivery(vat)) else None
+        references = driver.kernel._references
+        rows = driver.kernel._state.rows(f"{vat}.clist")
+        krefs = {row: str(references.find_kref(vat, row)) for row in rows if row[0] != "k"}
+        is_failure = any(syscall[:2] == ["exit", True] for syscall in batch)
+        before = self.all_in_flight()
+        del before[vat]
+        # The messages may be delivered in the same step: they are entered between the reply and the dispatch.
+        turn, driver.turn = driver.turn, lambda: None  # type: ignore[method-assign]
+        driver.reply(vat, *batch)
+        driver.turn = turn  # type: ignore[method-assign]
+        if is_failure:
+            self.give_up(name)
+        else:
+            if name is not None:
+                self.book.messages[name].is_done = True
+            self.note_sends(vat, batch, krefs, is_audited=is_audited)
+        driver.turn()
+        self.after(before)
+
+    def give_up(self, name: str | None) -> None:
+        """The kernel rejected a message under way."""
+        if name is not None:
+            self.book.messages[name].is_given_up = True
+
+    def draw_busy_vat(self, data: Any) -> str:
+        return str(data.draw(st.sampled_from(sorted(self.driver.inflight))))
+
+    def in_flight(self, vat: str) -> str | None:
+        return _method(self.driver.delivery(vat)) if vat in self.driver.inflight else None
+
+    def all_in_flight(self) -> dict[str, str | None]:
+        return {vat: self.in_flight(vat) for vat in self.driver.inflight}
+
+    def living(self) -> list[str]:
+        return self.driver.kernel.living_vats()
+
+    def request(self, method: str, params: dict[str, Any]) -> str:
+        before = self.all_in_flight()
+        self.book.count += 1
+        key = self.driver.request(method, params, f"k-{self.book.count}")
+        self.book.keys.append(key)
+        self.after(before)
+        return key
+
+    def after(self, before: dict[str, str | None]) -> None:
+        """Vats that are gone have given up what they were doing."""
+        for vat, name in before.items():
+            if vat not in self.living():
+                self.give_up(name)
+        self.note_deliveries()
+
+    # --- steps: clients -------------------------------------------------------------------------
+
+    @initialize()
+    def begin(self) -> None:
+        self.launch(2)
+
+    @rule(count=st.integers(1, 3))
+    def launch(self, count: int) -> None:
+        if len(self.living()) + count > VATS_MAX:
+            return
+        names = [f"vat{index}" for index in range(count)]
+        self.request(
+            "launch",
+            {"config": {"bootstrap": names[0], "vats": {n: {"source": "a.py"} for n in names}}, "files": {"a.py": ""}},
+        )
+
+    @precondition(lambda self: self.driver.kernel._state.count("objects"))
+    @rule(data=st.data())
+    def ask(self, data: Any) -> None:
+        state = self.driver.kernel._state
+        krefs = state.rows("objects") + state.rows("promises")
+        target, arg = data.draw(st.sampled_from(krefs)), data.draw(st.sampled_from(krefs))
+        self.request("send", {"target": target, "method": "ask", "args": arg})
+
+    @precondition(lambda self: self.living())
+    @rule(data=st.data(), reason=st.sampled_from(["enough", "again"]))
+    def terminate_vat(self, data: Any, reason: str) -> None:
+        if data.draw(st.integers(0, 2)) == 0:
+            self.request("terminateVat", {"vat": data.draw(st.sampled_from(self.living())), "reason": reason})
+
+    @rule(data=st.data())
+    def terminate_cluster(self, data: Any) -> None:
+        clusters = self.driver.kernel._state.rows("clusters")
+        if clusters and data.draw(st.integers(0, 3)) == 0:
+            self.request("terminateCluster", {"cluster": data.draw(st.sampled_from(clusters))})
+
+    @precondition(lambda self: self.book.keys)
+    @rule(data=st.data())
+    def acknowledge(self, data: Any) -> None:
+        self.driver.acknowledge(data.draw(st.sampled_from(self.book.keys)))
+
+    # --- steps: vats ----------------------------------------------------------------------------
+
+    @precondition(lambda self: self.driver.inflight)
+    @rule(data=st.data(), is_audited=st.booleans())
+    def reply(self, data: Any, is_audited: bool) -> None:
+        vat = self.draw_busy_vat(data)
+        batch = draw_batch(data.draw, self.driver.kernel, vat, self.name_message)
+        self.finish(vat, batch, is_audited=is_audited)
+
+    reply_again = reply
+    reply_once_more = reply
+
+    @precondition(lambda self: self.driver.inflight)
+    @rule(data=st.data())
+    def break_a_rule(self, data: Any) -> None:
+        vat = self.draw_busy_vat(data)
+        before = self.all_in_flight()
+        batch = draw_batch(data.draw, self.driver.kernel, vat, lambda: "never sent")
+        self.driver.reply(vat, *batch, ["send", "o-99", "illegal"], data.draw(SHAPED_SYSCALLS))
+        assert vat not in self.living()
+        self.after(before)
+
+    @precondition(lambda self: self.driver.inflight)
+    @rule(data=st.data())
+    def fail(self, data: Any) -> None:
+        vat = self.draw_busy_vat(data)
+        before = self.all_in_flight()
+        if data.draw(st.integers(0, 2)) == 0:
+            self.driver.reply(vat, error="Traceback")
+            self.after(before)
+
+    @precondition(lambda self: self.driver.inflight)
+    @rule(data=st.data())
+    def lose_a_worker(self, data: Any) -> None:
+        vat = self.draw_busy_vat(data)
+        before = self.all_in_flight()
+        number = json.loads(self.driver.inflight[vat])[1]
+        self.driver.lose(vat)
+        if self.in_flight(vat) != before[vat]:
+            self.give_up(before.pop(vat))
+            self.book.started.pop((vat, number), None)
+        self.after(before)
+
+    # --- steps: the store -----------------------------------------------------------------------
+
+    @rule()
+    def commit(self) -> None:
+        self.driver.commit()
+        self.committed = copy.deepcopy(self.book)
+        for key, told in self.driver.responses.items():
+            assert len(set(told)) == 1
+            assert self.answers.setdefault(key, told[0]) == told[0]
+
+    @rule(is_committed=st.booleans())
+    def kill(self, is_committed: bool) -> None:
+        if is_committed:
+            self.commit()
+        self.book = copy.deepcopy(self.committed)
+        self.driver.holds.clear()
+        self.driver.holds.update(self.book.holds)
+        self.driver.reload()
+        self.note_deliveries()
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        """Let every vat answer all that it owes; then look at what became of each message."""
+        driver = self.driver
+        for _ in range(2_000):
+            if not driver.inflight:
+                break
+            for vat in sorted(driver.inflight):
+                if vat in driver.inflight:
+                    self.finish(vat, self.settle_all(vat), is_audited=False)
+        assert not driver.inflight
+        self.commit()
+        for vat in self.living():  # what is left to settle was never asked for in a delivery
+            self.request("terminateVat", {"vat": vat})
+        self.commit()
+        for name, sent in self.book.messages.items():
+            self.judge(name, sent)
+        for key in self.book.keys:
+            assert key in self.answers, f"{key} is not answered"
+
+    def settle_all(self, vat: str) -> list[JSON]:
+        state = self.driver.kernel._state
+        batch: list[JSON] = []
+        for row in state.rows(f"{vat}.clist"):
+            if row[0] == "p":
+                promise = self.driver.promise(state.get(f"{vat}.clist", row))
+                if promise.decider == vat and promise.state is PromiseState.UNRESOLVED:
+                    batch.append(fulfill(row, text("end")))
+        return batch
+
+    def judge(self, name: str, sent: Sent) -> None:
+        assert not (sent.is_done and sent.is_given_up), name
+        if sent.starts:
+            assert sent.is_done or sent.is_given_up, f"{name} was begun and never ended"
+        if sent.result is not None:
+            state = self.driver.promise(sent.result).state
+            assert state is not PromiseState.UNRESOLVED, f"{name} has no answer"
+            if not sent.is_done:
+                assert state is PromiseState.REJECTED, f"{name} was not carried out and yet {state}"
+        if not sent.starts and sent.is_target_held:
+            assert self.has_nowhere_to_go(sent.pair[1]), f"{name} was lost"
+
+    def has_nowhere_to_go(self, target: str) -> bool:
+        """Whether a message to `target` may have been rejected unseen: every vat is gone by now, so that it must."""
+        references = self.driver.kernel._references
+        if target[1] == "p":
+            return references.get_promise(target).state is not PromiseState.UNRESOLVED
+        return references.find_owner(target) is None
+
+
+def _run(examples: int, steps: int) -> None:
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        KernelMachine,
+        settings=settings(
+            max_examples=examples, stateful_step_count=steps, suppress_health_check=list(HealthCheck), deadline=None
+        ),
+    )
+
+
+def test_random_vats_random_ends_and_random_kills() -> None:
+    _run(60, 50)
+
+
+@pytest.mark.soak
+def test_random_vats_random_ends_and_random_kills_for_long() -> None:
+    _run(5_000, 100)
