@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from e2e.conftest import Launch
 from e2e.harness.browser import ExtensionBrowser
 from e2e.harness.control import Control
 
@@ -53,7 +52,9 @@ def test_the_status_tells_how_much_memory_a_realm_has(control: Control, kind: st
 
 
 @both_kinds
-def test_a_realm_outlives_the_service_worker(browser_with_extension: ExtensionBrowser, control: Control, kind: str) -> None:
+def test_a_realm_outlives_the_service_worker(
+    browser_with_extension: ExtensionBrowser, control: Control, kind: str
+) -> None:
     root = control.launch_one(COUNTER, kind)
     control.call(root, "add")
     before = _list_workers(browser_with_extension)

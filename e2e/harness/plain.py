@@ -1,7 +1,7 @@
 """A Chromium started as a plain process, with no debugger on its service worker.
 
-A debugger keeps a service worker alive for ever (FACTS 12), and Playwright attaches one. Here a page of the extension is the only
-target that a debugger looks at.
+A debugger keeps a service worker alive for ever (FACTS 12), and Playwright attaches one. Here a page of the extension is
+the only target that a debugger looks at.
 """
 
 from __future__ import annotations
@@ -90,9 +90,7 @@ class PageDebugger:
         self.send("Runtime.enable")
 
     def evaluate(self, expression: str) -> Any:
-        result = self.send(
-            "Runtime.evaluate", {"expression": expression, "awaitPromise": True, "returnByValue": True}
-        )
+        result = self.send("Runtime.evaluate", {"expression": expression, "awaitPromise": True, "returnByValue": True})
         if "exceptionDetails" in result:
             raise RuntimeError(result["exceptionDetails"].get("exception", {}).get("description", "exception"))
         return result["result"].get("value")

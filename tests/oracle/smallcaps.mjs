@@ -165,12 +165,66 @@ const makeRandom = (seed) => {
   return { next, below, pick: (array) => array[below(array.length)] };
 };
 
-const NAMES = ["", "a", "__proto__", "constructor", "toString", "then", "length", "payload", "#tag", "#error", "!", "!#tag"];
-const NUMERIC_NAMES = ["0", "1", "2", "10", "01", "-1", "-0", "1e3", "1.5", "4294967294", "4294967295", "9007199254740993"];
-const UNITS = [0, 1, 8, 9, 10, 12, 13, 31, 34, 47, 92, 127, 0x80, 0xa0, 0xe9, 0x2028, 0x2029, 0xfeff, 0xffff, 0xd7ff, 0xe000];
-const NUMBERS = [0, -0, 1, -1, 0.1, 1e21, 1e-6, 1e-7, 123456789012345680000, 5e-324, 2 ** 53, 2 ** 53 + 2, 1e23, NaN, Infinity, -Infinity];
+const NAMES = [
+  "",
+  "a",
+  "__proto__",
+  "constructor",
+  "toString",
+  "then",
+  "length",
+  "payload",
+  "#tag",
+  "#error",
+  "!",
+  "!#tag",
+];
+const NUMERIC_NAMES = [
+  "0",
+  "1",
+  "2",
+  "10",
+  "01",
+  "-1",
+  "-0",
+  "1e3",
+  "1.5",
+  "4294967294",
+  "4294967295",
+  "9007199254740993",
+];
+const UNITS = [
+  0, 1, 8, 9, 10, 12, 13, 31, 34, 47, 92, 127, 0x80, 0xa0, 0xe9, 0x2028, 0x2029, 0xfeff, 0xffff, 0xd7ff, 0xe000,
+];
+const NUMBERS = [
+  0,
+  -0,
+  1,
+  -1,
+  0.1,
+  1e21,
+  1e-6,
+  1e-7,
+  123456789012345680000,
+  5e-324,
+  2 ** 53,
+  2 ** 53 + 2,
+  1e23,
+  NaN,
+  Infinity,
+  -Infinity,
+];
 const SYMBOLS = ["", "foo", "@@iterator", "@@asyncIterator", "@@@@iterator", "@@@@", "@", "#tag", "\ud800"];
-const ERRORS = ["Error", "TypeError", "RangeError", "SyntaxError", "ReferenceError", "EvalError", "URIError", "AggregateError"];
+const ERRORS = [
+  "Error",
+  "TypeError",
+  "RangeError",
+  "SyntaxError",
+  "ReferenceError",
+  "EvalError",
+  "URIError",
+  "AggregateError",
+];
 
 const makeValues = ({ seed, count }) => {
   const { next, below, pick } = makeRandom(seed);
@@ -187,7 +241,9 @@ const makeValues = ({ seed, count }) => {
     }
   };
   const text = () =>
-    below(3) === 0 ? String.fromCodePoint(0x10000 + below(0x100000)) : String.fromCharCode(...Array.from({ length: below(6) }, unit));
+    below(3) === 0
+      ? String.fromCodePoint(0x10000 + below(0x100000))
+      : String.fromCharCode(...Array.from({ length: below(6) }, unit));
   const name = () => [() => pick(NAMES), () => pick(NUMERIC_NAMES), () => String(below(30)), text][below(4)]();
   const number = () =>
     [

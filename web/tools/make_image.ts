@@ -16,12 +16,25 @@ import { parseCreateModule, parseLoadPyodide, type EmscriptenModule } from "../s
 import { bootPyodide, type BootOptions } from "../src/pyodide/boot.ts";
 import { bootRealm, startRealmCold } from "../src/realm/boot_realm.ts";
 import { fillWithConstant, freezeClocksAndEntropy, makeJsGlobals } from "../src/realm/freeze.ts";
-import { encodeImage, findRuns, findRunsWhere, gatherPages, PAGE_BYTES, type Image, type Run } from "../src/shared/image.ts";
+import {
+  encodeImage,
+  findRuns,
+  findRunsWhere,
+  gatherPages,
+  PAGE_BYTES,
+  type Image,
+  type Run,
+} from "../src/shared/image.ts";
 import { describeError, parseFields, type Fields } from "../src/shared/parse.ts";
 
 async function main(): Promise<void> {
   const [what, pyodideFolder, sourcesPath, imagePath] = process.argv.slice(2);
-  if ((what !== "kernel" && what !== "realm") || pyodideFolder === undefined || sourcesPath === undefined || imagePath === undefined) {
+  if (
+    (what !== "kernel" && what !== "realm") ||
+    pyodideFolder === undefined ||
+    sourcesPath === undefined ||
+    imagePath === undefined
+  ) {
     throw new Error("usage: make_image.mjs kernel|realm <pyodide folder>/ <sources.zip> <image file>");
   }
   const options: BootOptions = {
@@ -57,7 +70,10 @@ async function takeRealmImage(options: BootOptions): Promise<Image> {
 function captureMemory(module: EmscriptenModule, config: Fields): Image {
   const memory = module.HEAPU8;
   const runs = findRuns(memory);
-  return { header: { build: module.API.config.BUILD_ID, memoryBytes: memory.length, config, runs, clear: [] }, pages: gatherPages(memory, runs) };
+  return {
+    header: { build: module.API.config.BUILD_ID, memoryBytes: memory.length, config, runs, clear: [] },
+    pages: gatherPages(memory, runs),
+  };
 }
 
 /** The JSON in the header of a snapshot: its size is word 2, and it follows 12 words. */
@@ -75,7 +91,10 @@ async function addClear(what: "kernel" | "realm", options: BootOptions, image: I
     image: encodeImage(image),
     onModule: (module) => {
       const used = listPages(findRuns(module.HEAPU8));
-      header = { ...header, clear: findRunsWhere(module.HEAPU8.length / PAGE_BYTES, (page) => used.has(page) && !kept.has(page)) };
+      header = {
+        ...header,
+        clear: findRunsWhere(module.HEAPU8.length / PAGE_BYTES, (page) => used.has(page) && !kept.has(page)),
+      };
     },
   };
   const { problem } = what === "kernel" ? await bootPyodide(restoring) : await bootRealm(restoring);
