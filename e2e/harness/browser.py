@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,16 @@ CHROMIUM_ARGUMENTS = (
 )
 
 
+def copy_extension(extension: Path, profile: Path) -> Path:
+    """A copy beside the profile, so that a build does not pull the files from under a running browser."""
+    if not (extension / "manifest.json").exists():
+        raise FileNotFoundError(f"{extension} is not built: run `make setup` or `npm run build`")
+    copy = profile.with_name(f"{profile.name}-extension")
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(extension, copy, copy_function=os.link)
+    return copy
+
+
 def extension_arguments(extension: Path) -> list[str]:
     return [f"--disable-extensions-except={extension}", f"--load-extension={extension}"]
 
@@ -41,8 +53,7 @@ class ExtensionBrowser:
         arguments: tuple[str, ...] = (),
         is_headed: bool = False,
     ) -> None:
-        if not (extension / "manifest.json").exists():
-            raise FileNotFoundError(f"{extension} is not built: run `make setup` or `npm run build`")
+        extension = copy_extension(extension, profile)
         self.context: BrowserContext = playwright.chromium.launch_persistent_context(
             profile,
             executable_path=find_chromium(),

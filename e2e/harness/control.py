@@ -1,7 +1,7 @@
 """Control requests to the kernel, made from a page of the extension.
 
-The page needs no script of its own: what is needed is evaluated in it. Requests are idempotent, as the panel's are: a lost
-port is opened again and everything unanswered is sent anew with the same ids.
+The page needs no script of its own: what is needed is evaluated in it. Requests are idempotent, as the panel's are: a
+lost port is opened again and everything unanswered is sent anew with the same ids.
 """
 
 from __future__ import annotations

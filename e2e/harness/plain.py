@@ -1,7 +1,7 @@
 """A Chromium started as a plain process, with no debugger on its service worker.
 
-A debugger keeps a service worker alive for ever (FACTS 12), and Playwright attaches one. Here a page of the extension is
-the only target that a debugger looks at.
+A debugger keeps a service worker alive for ever (FACTS 12), and Playwright attaches one. Here a page of the extension
+is the only target that a debugger looks at.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from e2e.harness.browser import CHROMIUM_ARGUMENTS, EXTENSION, extension_arguments
+from e2e.harness.browser import CHROMIUM_ARGUMENTS, EXTENSION, copy_extension, extension_arguments
 from e2e.harness.control import Control
 from e2e.harness.websocket import WebSocket
 from scripts.chromium import find_chromium
@@ -37,7 +37,7 @@ class PlainChromium:
                 "--remote-allow-origins=*",
                 f"--user-data-dir={profile}",
                 *CHROMIUM_ARGUMENTS,
-                *extension_arguments(extension),
+                *extension_arguments(copy_extension(extension, profile)),
                 "about:blank",
             ],
             stdout=subprocess.DEVNULL,
