@@ -77,3 +77,4 @@ def test_to_an_object_of_another_vat(steps):
         syscalls += vat.notify((vpid, Ref("o-50")))
     seen = [syscall[3] for syscall in syscalls if syscall[0] == "send" and syscall[2] == "take"]
     assert_in_order(seen, steps)
+    vat.replayed()  # and all of it replays
