@@ -28,6 +28,9 @@ TRANSITIONS: dict[tuple[ClusterState, str], ClusterState] = {
     (ClusterState.RUNNING, "terminate"): ClusterState.TERMINATED,
 }
 
+ENDED_KEPT_MAX = 100
+"""Terminated clusters that are still shown, with their vats and reasons; the oldest are forgotten."""
+
 Answer = Callable[[str, dict[str, Any] | None, str], None]
 """``answer(request key, result or None, error)``: finish a launch request."""
 
@@ -111,9 +114,11 @@ class Clusters:
 
     def abandon(self, cluster_id: str, reason: str) -> None:
         """Take back a launch: no trace stays but the error that answers the request."""
-        cluster = self.get(cluster_id)
         self.terminate(cluster_id, reason)
-        for _, vat in cluster.vats:
+        self._forget(cluster_id)
+
+    def _forget(self, cluster_id: str) -> None:
+        for _, vat in self.get(cluster_id).vats:
             self._vats.forget(vat)
         self._state.delete(schema.CLUSTERS, cluster_id)
 
@@ -128,14 +133,14 @@ class Clusters:
             self._references.drop_hold(self._vats.get(vat).root)
         if cluster.result:
             self._references.drop_hold(cluster.result)
-        if not self._is_bundle_used(cluster.bundle):
+        others = {other: self.get(other) for other in self._state.rows(schema.CLUSTERS)}
+        ended = [other for other, record in others.items() if record.state is ClusterState.TERMINATED]
+        if not any(record.bundle == cluster.bundle for other, record in others.items() if other not in ended):
             self._state.drop_bundle(cluster.bundle)
         if cluster.request:
             self._answer(cluster.request, None, f"cluster {cluster.name!r} was not launched: {reason}")
-
-    def _is_bundle_used(self, bundle: str) -> bool:
-        clusters = map(self.get, self._state.rows(schema.CLUSTERS))
-        return any(other.bundle == bundle and other.state is not ClusterState.TERMINATED for other in clusters)
+        for oldest in sorted(ended, key=lambda other: int(other[1:]))[:-ENDED_KEPT_MAX]:
+            self._forget(oldest)
 
     def _change(self, cluster_id: str, action: str, reason: str) -> None:
         cluster = self.get(cluster_id)

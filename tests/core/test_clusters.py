@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from kernel_py.core.clusters import ENDED_KEPT_MAX
 from kernel_py.hosts.memory import RequestFailed
 from tests.core.driver import (
     TERMINATED,
@@ -269,6 +270,20 @@ def test_a_vat_that_ends_later_leaves_its_cluster_running(driver: Driver) -> Non
     driver.request("terminateCluster", {"cluster": "c1"})
     (cluster,) = driver.query("status")["clusters"]
     assert cluster["state"] == "terminated"
+
+
+def test_of_many_ended_clusters_the_last_are_remembered(driver: Driver) -> None:
+    driver.is_checking = False
+    running = driver.launch("keeper")
+    for n in range(ENDED_KEPT_MAX + 5):
+        cluster = driver.launch("alice", "bob")
+        driver.query("terminateCluster", cluster=cluster, reason=f"number {n}")
+    driver.check()
+    status = driver.query("status")
+    assert [row["cluster"] for row in status["clusters"]] == [
+        running, *(f"c{n}" for n in range(7, ENDED_KEPT_MAX + 7))
+    ]  # fmt: skip
+    assert len(status["vats"]) == 1 + 2 * ENDED_KEPT_MAX
 
 
 @pytest.mark.parametrize("cluster", ["c9", "", "v1", "c1.x"])

@@ -166,8 +166,8 @@ def test_data_of_data_without_end_is_told_piece_by_piece() -> None:
 
 
 def test_a_delivery_that_has_become_moot_lets_the_next_one_through(trio: Driver) -> None:
-    trio.reply("alice", send("o+0", "again", result="p+1"), subscribe("p+1"), send("o+0", "after"))
-    trio.handle("alice", message("o+0", "again", result="p+1"), fulfill("p+1", text("x")))
+    trio.reply("alice", send("o+0", "again", result="p+1"), subscribe("p+1"))
+    trio.handle("alice", message("o+0", "again", result="p+1"), fulfill("p+1", text("x")), send("o+0", "after"))
     trio.handle("alice", message("o+0", "after"))
 
 

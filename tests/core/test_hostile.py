@@ -106,6 +106,7 @@ class _Watch:
 
 def _go_on(driver: Driver) -> None:
     """Alice and trent still work, together and with the outside, and get an answer to all they are owed."""
+    driver.is_checking = False
     for name in ("alice", "trent"):
         for _ in range(50):
             if driver.delivery(name) is None:
@@ -115,6 +116,8 @@ def _go_on(driver: Driver) -> None:
         result = driver.delivery(name)[2]["result"]
         driver.reply(name, fulfill(result, text("yes")))
         assert driver.result(key)["value"] == "'yes'"
+    driver.is_checking = True
+    driver.turn()
 
 
 def attack(data: Any) -> None:
