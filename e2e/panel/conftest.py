@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, BrowserType, Page
@@ -24,7 +23,7 @@ _HAS_FAILED = pytest.StashKey[bool]()
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     item.stash[_HAS_FAILED] = item.stash.get(_HAS_FAILED, False) or report.failed
     return report
@@ -64,7 +63,7 @@ OpenPanel = Callable[..., Panel]
 def open_panel(plain_browser: Browser, panel_url: str, request: pytest.FixtureRequest) -> Iterator[OpenPanel]:
     """Opens the panel: `scenario` "bank" or "", `theme`, `width`, `height`, and whether time is `fake`."""
     context = plain_browser.new_context()
-    context.tracing.start(screenshots=True, snapshots=True)
+    context.tracing.start(snapshots=True)
     errors: list[str] = []
 
     def open_one(

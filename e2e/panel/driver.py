@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Frame, Locator, Page, expect
 
 
 class Panel:
-    """The panel's page. Where it shows one part at a time, the tab that is needed is opened first."""
+    """The panel in a page, or in a frame of DevTools.
 
-    def __init__(self, page: Page) -> None:
-        self.page = page
+    Where it shows one part at a time, the tab that is needed is opened first.
+    """
+
+    def __init__(self, page: Page | Frame) -> None:
+        self.root = page
+        self.page = page if isinstance(page, Page) else page.page
         self.connection = page.get_by_role("status", name="Connection")
         self.tree = page.get_by_role("treegrid", name="Clusters and vats")
         self.inspector = page.get_by_role("region", name=re.compile("^Inspector: "))
@@ -26,8 +30,8 @@ class Panel:
 
     def open_tab(self, name: str) -> None:
         """Bring "Clusters", "Send" or "Messages" into sight."""
-        expect(self.page.get_by_role("main")).to_be_visible()
-        tabs = self.page.get_by_role("tablist", name="Parts of the panel")
+        expect(self.root.get_by_role("main")).to_be_visible()
+        tabs = self.root.get_by_role("tablist", name="Parts of the panel")
         if tabs.is_visible():
             tabs.get_by_role("tab", name=name).click()
 
@@ -43,12 +47,14 @@ class Panel:
     def select(self, name: str) -> None:
         self.open_tab("Clusters")
         self.row(name).click()
-        expect(self.inspector).to_have_accessible_name(re.compile(rf"^Inspector: {re.escape(name.split()[0])}$"))
+        expect(self.inspector).to_have_accessible_name(
+            re.compile(rf"^Inspector: {re.escape(name.split(maxsplit=1)[0])}$")
+        )
 
     # --- launching ------------------------------------------------------------------------------
 
     def open_launch_dialog(self) -> None:
-        self.page.get_by_role("button", name="Launch cluster").click()
+        self.root.get_by_role("button", name="Launch cluster").click()
 
     def choose_example(self, name: str) -> None:
         self.dialog.get_by_role("group", name="Start from").get_by_role("button", name=name).click()
@@ -97,7 +103,7 @@ class Panel:
 
     def filter_log(self, text: str) -> None:
         self.open_tab("Messages")
-        self.page.get_by_role("searchbox", name="Filter messages").fill(text)
+        self.root.get_by_role("searchbox", name="Filter messages").fill(text)
 
     # --- ending ---------------------------------------------------------------------------------
 

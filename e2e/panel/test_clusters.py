@@ -23,6 +23,7 @@ def test_figures_follow_the_kernel(panel: Panel, kernel: FakeKernel) -> None:
 
 def test_the_tree_is_walked_by_keyboard(panel: Panel) -> None:
     press = panel.page.keyboard.press
+    expect(panel.row("Kernel")).to_be_visible()
     press("c")
     expect(panel.row("Kernel")).to_be_focused()
     press("ArrowDown")
@@ -122,9 +123,10 @@ def test_a_cluster_is_terminated(panel: Panel) -> None:
 
 
 def test_a_termination_that_is_refused_is_reported(panel: Panel, kernel: FakeKernel) -> None:
-    kernel.do("""(kernel.launch({bootstrap: "x", vats: {x: {source: "x.py"}}}, {"x.py": ""}), kernel.hold('terminateVat'))""")
-    panel.terminate("vat", "bob")
-    kernel.do("""kernel.sendRaw(JSON.stringify({jsonrpc: "2.0", id: kernel.arrived.find(({method}) => method === 'terminateVat').id,
-        error: {code: -32000, message: "params.vat: v3 was terminated already", data: {kind: "RequestError", path: "params.vat"}}}))""")
-    expect(panel.page.get_by_role("alert")).to_contain_text("Vat bob was not terminated")
-    expect(panel.page.get_by_role("alert")).to_contain_text("v3 was terminated already")
+    panel.select("bob")
+    panel.inspector.get_by_role("button", name="Terminate vat").click()
+    kernel.do("kernel.vats[2].state = 'terminated'")
+    panel.dialog.get_by_role("button", name="Terminate vat").click()
+    alert = panel.page.get_by_role("alert")
+    expect(alert).to_contain_text("Vat bob was not terminated")
+    expect(alert).to_contain_text("v3 was terminated already")

@@ -66,7 +66,8 @@ def test_the_kernels_error_leads_to_the_field(open_panel: OpenPanel) -> None:
     panel.open_launch_dialog()
     panel.write_file(
         "cluster.json",
-        '{"bootstrap": "a", "vats": {"b": {"source": "main.py"}, "a": {"parameters": {"source": "no"}, "source": "missing.py"}}}',
+        """{"bootstrap": "a", "vats": {
+            "b": {"source": "main.py"}, "a": {"parameters": {"source": "no"}, "source": "missing.py"}}}""",
     )
     panel.dialog.get_by_role("tab", name="main.py").or_(panel.dialog.get_by_role("button", name="Add main.py")).click()
     panel.launch()
@@ -85,7 +86,7 @@ def test_a_vat_that_does_not_start_shows_its_tracebacks_and_their_line(open_pane
     panel.write_file("counter.py", "# one\n# two\n    raise RuntimeError\n# four\n")
     panel.launch()
     error = panel.dialog.get_by_role("group", name="Not launched")
-    expect(error).to_contain_text("cluster 'counter' was not launched: vat 'counter' (v1) failed: RuntimeError: the ledger")
+    expect(error).to_contain_text("vat 'counter' (v1) failed: RuntimeError: the ledger cannot be opened")
     tracebacks = error.get_by_role("region", name="Traceback")
     expect(tracebacks.first).to_contain_text('File "counter.py", line 3, in build_root_object')
     causes = error.get_by_role("list", name="Causes")
@@ -98,10 +99,12 @@ def test_a_vat_that_does_not_start_shows_its_tracebacks_and_their_line(open_pane
 def test_files_are_opened(open_panel: OpenPanel) -> None:
     panel = open_panel("")
     panel.open_launch_dialog()
-    panel.dialog.get_by_label("Cluster files").set_input_files([
-        _file("cluster.json", '{"name": "opened", "bootstrap": "a", "vats": {"a": {"source": "a.py"}}}'),
-        _file("a.py", "# a vat"),
-    ])
+    panel.dialog.get_by_label("Cluster files").set_input_files(
+        [
+            _file("cluster.json", '{"name": "opened", "bootstrap": "a", "vats": {"a": {"source": "a.py"}}}'),
+            _file("a.py", "# a vat"),
+        ]
+    )
     expect(panel.dialog.get_by_role("tab")).to_have_text(["cluster.json", "a.py"])
     panel.launch()
     expect(panel.row("opened c1")).to_contain_text("running")

@@ -44,9 +44,7 @@ def test_a_shortcut_opens_the_tab_that_it_needs(open_panel: OpenPanel) -> None:
     expect(panel.page.get_by_role("searchbox", name="Filter messages")).to_be_focused()
 
 
-@pytest.mark.parametrize(
-    ("width", "height"), [(400, 800), (640, 480), (800, 600), (1000, 330), (1280, 720), (1920, 1080)]
-)
+@pytest.mark.parametrize("width, height", [(400, 800), (640, 480), (800, 600), (1000, 330), (1280, 720), (1920, 1080)])
 def test_nothing_sticks_out_at_any_size(open_panel: OpenPanel, width: int, height: int) -> None:
     panel = open_panel(width=width, height=height)
     size = panel.page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
@@ -56,7 +54,7 @@ def test_nothing_sticks_out_at_any_size(open_panel: OpenPanel, width: int, heigh
     expect(panel.dialog.get_by_role("button", name="Close", exact=True)).to_be_in_viewport(ratio=1)
 
 
-@pytest.mark.parametrize(("theme", "ground"), [("light", "rgb(244, 245, 247)"), ("dark", "rgb(22, 24, 28)")])
+@pytest.mark.parametrize("theme, ground", [("light", "rgb(244, 245, 247)"), ("dark", "rgb(22, 24, 28)")])
 def test_it_takes_the_theme_that_it_is_given_or_that_the_browser_prefers(
     open_panel: OpenPanel, theme: str, ground: str
 ) -> None:
@@ -104,9 +102,7 @@ def test_everything_that_takes_the_focus_has_a_name(panel: Panel, kernel: FakeKe
         for node in nodes
         if not node["ignored"]
         and not node.get("name", {}).get("value")
-        and any(
-            each["name"] == "focusable" and each["value"]["value"] is True for each in node.get("properties", [])
-        )
+        and any(each["name"] == "focusable" and each["value"]["value"] is True for each in node.get("properties", []))
     ]
     assert nameless == []
 

@@ -95,9 +95,7 @@ def test_bad_clusters_are_explained(tab: Panel) -> None:
     expect(tab.dialog.get_by_role("textbox", name="Text of counter.py")).to_be_focused()
 
 
-def test_a_pending_send_outlives_service_worker_and_page(
-    browser_with_extension: ExtensionBrowser, tab: Panel
-) -> None:
+def test_a_pending_send_outlives_service_worker_and_page(browser_with_extension: ExtensionBrowser, tab: Panel) -> None:
     _launch_latch(tab)
     root = tab.target.input_value()
     expect(tab.send(root, "wait")).to_contain_text("pending")

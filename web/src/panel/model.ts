@@ -3,7 +3,7 @@
  *
  * Owns the connection and all that is shown; the views read signals and call methods, and hold nothing but their
  * own form fields. Status is asked for when events say that it changed, at most `REFRESH_MS` apart, and every
- * `POLL_MS` all the same while somebody looks.
+ * `POLL_MS` all the same; nothing is asked while nobody looks.
  */
 
 import { computed, signal, type ReadonlySignal, type Signal } from "@preact/signals";
@@ -17,6 +17,9 @@ import { Sends } from "./sends.ts";
 import { describeError } from "../shared/parse.ts";
 
 const REFRESH_MS = 250;
+/** A kernel that takes long to answer is asked less often: it shall not spend more than a tenth of its time so. */
+const REST_PER_ANSWER = 10;
+const REST_MS_MAX = 10_000;
 const POLL_MS = 5_000;
 const NOTICES_MAX = 20;
 
@@ -76,6 +79,7 @@ export class PanelModel {
   readonly nowMs = signal(Date.now());
   #number = 0;
   #refreshTimer: number | undefined;
+  #restMs = REFRESH_MS;
   #isRefreshing = false;
   /** Counts what asked for a refresh. */
   #wishes = 0;
@@ -251,19 +255,24 @@ export class PanelModel {
   /** Asks for the status soon; many wishes make one request. */
   refresh(): void {
     this.#wishes++;
+    // Where nobody looks, nobody asks: the kernel may want to sleep.
+    if (document.visibilityState !== "visible") return;
     if (this.#isRefreshing || this.#refreshTimer !== undefined) return;
     this.#refreshTimer = setTimeout(() => {
       this.#refreshTimer = undefined;
       void this.#refresh();
-    }, REFRESH_MS);
+    }, this.#restMs);
   }
 
   async #refresh(): Promise<void> {
     this.#isRefreshing = true;
+    const askedMs = Date.now();
     const wishes = this.#wishes;
     try {
       const status = await this.rpc.call("status", {}).answer;
       this.nowMs.value = Date.now();
+      const tookMs = this.nowMs.value - askedMs;
+      this.#restMs = Math.min(REST_MS_MAX, Math.max(REFRESH_MS, tookMs * REST_PER_ANSWER));
       this.#status.value = status;
       this.#trackBusy(status);
       this.#checkSelection(status);

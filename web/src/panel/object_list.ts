@@ -13,6 +13,9 @@ const PAGE = 200;
 /** Objects remembered for the target list. */
 const KNOWN_MAX = 2_000;
 const REFRESH_MS = 1_000;
+/** A kernel with very many objects takes long to list them, and is asked less often. */
+const REST_PER_ANSWER = 20;
+const REST_MS_MAX = 60_000;
 
 export class ObjectList {
   readonly #rpc: RpcClient;
@@ -25,7 +28,7 @@ export class ObjectList {
   #pages = 1;
   /** Counts loads, so that an answer that was overtaken is told apart. */
   #asked = 0;
-  #askedAtMs = 0;
+  #nextMs = 0;
   #timer: number | undefined;
 
   constructor(
@@ -65,13 +68,13 @@ export class ObjectList {
     this.#loadNow();
   }
 
-  /** Loads anew, soon; at most once in `REFRESH_MS`. */
+  /** Loads anew, soon; not more often than is good for the kernel. */
   refresh(): void {
     this.#timer ??= setTimeout(
       () => {
         this.#loadNow();
       },
-      Math.max(0, this.#askedAtMs + REFRESH_MS - Date.now()),
+      Math.max(0, this.#nextMs - Date.now()),
     );
   }
 
@@ -82,12 +85,13 @@ export class ObjectList {
       this.#objects.value = [];
       return;
     }
-    this.#askedAtMs = Date.now();
     void this.#load();
   }
 
   async #load(): Promise<void> {
     const asked = ++this.#asked;
+    const askedMs = Date.now();
+    this.#nextMs = askedMs + REFRESH_MS;
     const selection = this.#selection.peek();
     try {
       if (selection.kind === "vat" && this.#vats.peek().get(selection.vat)?.state === "terminated") {
@@ -104,6 +108,8 @@ export class ObjectList {
         if (objects.length >= total) break;
       }
       if (asked !== this.#asked) return;
+      const tookMs = Date.now() - askedMs;
+      this.#nextMs = Date.now() + Math.min(REST_MS_MAX, Math.max(REFRESH_MS, tookMs * REST_PER_ANSWER));
       this.#objects.value = objects;
       this.#total.value = total;
       this.#remember(objects);

@@ -24,9 +24,9 @@ export function RefButton({ kref }: { readonly kref: string }): VNode {
   );
 }
 
-/** Text in which references to objects are buttons. */
+/** Text in which references to objects and promises are buttons: messages can be sent to either. */
 export function RefText({ text }: { readonly text: string }): VNode {
-  const parts = text.split(/\b(ko\d+)\b/);
+  const parts = text.split(/\b(k[op]\d+)\b/);
   return <>{parts.map((part, index) => (index % 2 === 1 ? <RefButton key={index} kref={part} /> : part))}</>;
 }
 

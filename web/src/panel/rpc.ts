@@ -10,7 +10,9 @@
  * which nothing comes back for `SILENCE_MS` is given up.
  *
  * The kernel reads a port in order, so the answer to a ping shows that all written before it has arrived.
- * That is what `Call.delivered` says, and what lets acknowledgements be forgotten.
+ * That is what `Call.delivered` says, and what lets acknowledgements be forgotten. A query is answered only after
+ * everything before it is durable (DESIGN 6), so its answer shows that the commands written before it are the
+ * kernel's for good, and that nobody need stay awake for them.
  *
  * Invariants:
  * - A request is in `#calls` from `call` until its answer is handed over; it is never dropped because a port was lost.
@@ -51,7 +53,7 @@ export type Connection =
   | { readonly state: "live" }
   /** There is no port; the next attempt follows by itself. */
   | { readonly state: "lost"; readonly reason: string }
-  /** There is no port, since nobody looks and nothing is unanswered, so that the kernel may sleep. */
+  /** There is no port, since nobody looks and the kernel has all that it was asked: it may sleep. */
   | { readonly state: "asleep" };
 
 /** A request on its way. */
@@ -96,6 +98,8 @@ interface Outstanding {
   readonly delivered: Signal<boolean>;
   /** Its place in the order of what was written on the current port; 0 if it was not. */
   written: number;
+  /** Whether it is a command that the kernel is known to have written down. */
+  isDurable: boolean;
   succeed(result: unknown): void;
   fail(error: Error): void;
 }
@@ -148,12 +152,14 @@ export class RpcClient {
   }
 
   /**
-   * Says whether somebody looks. If nobody does, a port that is lost is not replaced until a request is
-   * unanswered: else the panel alone would keep the kernel awake.
+   * Says whether somebody looks. If nobody does, a port that is lost is replaced only while the kernel may not
+   * have all that it was asked: else the panel alone would keep it awake, for hours if a promise stays pending.
    */
   attend(attentive: boolean): void {
     this.#attentive = attentive;
     if (attentive && this.#connection.value.state === "asleep") this.#open();
+    if (attentive) this.#pingIn(0);
+    else this.#makeSure();
   }
 
   /** Asks the kernel. The request survives the loss of any number of ports. */
@@ -166,6 +172,7 @@ export class RpcClient {
         params,
         delivered,
         written: 0,
+        isDurable: false,
         succeed: (result) => {
           options.onAnswer?.();
           try {
@@ -180,9 +187,24 @@ export class RpcClient {
         },
       });
     });
-    this.#write(id);
     if (this.#connection.value.state === "asleep") this.#open();
+    else this.#write(id);
+    this.#makeSure();
     return { id, answer, delivered };
+  }
+
+  /** Where nobody looks nobody asks for the status, which would show that commands are durable. */
+  #makeSure(): void {
+    const calls = [...this.#calls.values()];
+    if (this.#attentive || !this.#isNeeded() || calls.some(({ method }) => method === "status")) return;
+    // What it says does not matter; that it cannot be had is shown where it is asked for.
+    this.call("status", {}).answer.catch(() => undefined);
+  }
+
+  /** Whether the kernel may lack something that it was asked or told. */
+  #isNeeded(): boolean {
+    const calls = [...this.#calls.values()];
+    return this.#acks.size > 0 || calls.some(({ method, isDurable }) => COMMANDS.has(method) && !isDurable);
   }
 
   #open(): void {
@@ -206,6 +228,7 @@ export class RpcClient {
     this.#ask("subscribe");
     for (const id of this.#calls.keys()) this.#write(id);
     for (const id of this.#acks.keys()) this.#acknowledge(id);
+    this.#makeSure();
   }
 
   /** The port is gone: `reason` is for people. */
@@ -224,7 +247,7 @@ export class RpcClient {
       call.delivered.value = false;
     }
     for (const id of this.#acks.keys()) this.#acks.set(id, 0);
-    if (!this.#attentive && !this.#hasCommands()) {
+    if (!this.#attentive && !this.#isNeeded()) {
       this.#connection.value = { state: "asleep" };
       return;
     }
@@ -233,10 +256,6 @@ export class RpcClient {
     this.#retryTimer = setTimeout(() => {
       this.#open();
     }, pauseMs);
-  }
-
-  #hasCommands(): boolean {
-    return [...this.#calls.values()].some(({ method }) => COMMANDS.has(method));
   }
 
   #write(id: string): void {
@@ -268,7 +287,8 @@ export class RpcClient {
     clearTimeout(this.#pingTimer);
     this.#pingTimer = setTimeout(() => {
       this.#pingDueMs = Infinity;
-      if (this.#probe === null && (this.#calls.size > 0 || this.#acks.size > 0)) this.#ask("ping");
+      const isOfInterest = this.#isNeeded() || (this.#attentive && this.#calls.size > 0);
+      if (this.#probe === null && isOfInterest) this.#ask("ping");
     }, pauseMs);
   }
 
@@ -336,6 +356,14 @@ export class RpcClient {
     this.#calls.delete(id);
     finish(call);
     if (COMMANDS.has(call.method)) this.#acknowledge(id);
+    else this.#takeDurable(call.written);
+  }
+
+  /** All commands that were written on this port before `written` are durable. */
+  #takeDurable(written: number): void {
+    for (const call of this.#calls.values()) {
+      if (call.written > 0 && call.written < written) call.isDurable = true;
+    }
   }
 
   /** All that was written on this port before the probe has reached the kernel. */

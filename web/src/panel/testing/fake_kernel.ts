@@ -229,6 +229,7 @@ export class FakeKernel {
             this.#send(parseText(params, "target"), parseText(params, "method"), parseText(params, "args")),
           );
         case "terminateVat":
+          this.#checkAlive(parseText(params, "vat"));
           this.#terminate(
             this.vats.filter(({ vat }) => vat === params["vat"]),
             textOr(params["reason"], "terminated from outside"),
@@ -326,6 +327,11 @@ export class FakeKernel {
     this.vats.push(made);
     this.emit({ class: "Vat", vat, name, state: "running", reason: "" });
     return made;
+  }
+
+  #checkAlive(id: string): void {
+    if (this.vats.some(({ vat, state }) => vat === id && state === "terminated"))
+      refuse(`${id} was terminated already`, "params.vat");
   }
 
   #terminate(vats: readonly Vat[], reason: string): void {
