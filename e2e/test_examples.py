@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import ast
-import json
 import random
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from e2e.conftest import Launch
-from e2e.harness.browser import ROOT, ExtensionBrowser
 from e2e.harness.control import Control, ControlError
+from e2e.harness.plain import PlainChromium
+from scripts.examples import read_example
 
 KILLS = 25
 PAYMENTS = 100
@@ -24,18 +23,8 @@ KINDS = {
 }
 
 
-def read_example(name: str, kinds: dict[str, str] | None = None) -> tuple[dict[str, Any], dict[str, str]]:
-    """An example's cluster file, with other kinds of realms if wanted, and its sources."""
-    folder: Path = ROOT / "examples" / name
-    config = json.loads((folder / "cluster.json").read_text())
-    for vat, kind in (kinds or {}).items():
-        config["vats"][vat]["kind"] = kind
-    return config, {path.name: path.read_text() for path in folder.glob("*.py")}
-
-
 def launch_example(control: Control, name: str, kinds: dict[str, str] | None = None) -> dict[str, Any]:
-    config, files = read_example(name, kinds)
-    launched: dict[str, Any] = control.request("launch", config=config, files=files)
+    launched: dict[str, Any] = control.request("launch", **read_example(name, kinds))
     return launched
 
 
@@ -74,8 +63,9 @@ def test_the_bank_conserves_money(control: Control, kinds: str) -> None:
 
 
 def test_the_bank_loses_and_repeats_nothing_while_the_service_worker_is_killed(
-    browser_with_extension: ExtensionBrowser, control: Control
+    plain: PlainChromium,
 ) -> None:
+    control = plain.open_control()
     launched = launch_example(control, "bank", KINDS["mixed"])
     before = audit(control, launched["root"])
     names = roots(control)
@@ -87,7 +77,7 @@ def test_the_bank_loses_and_repeats_nothing_while_the_service_worker_is_killed(
             args = f"{names[payee]}, 1, request='payment-{len(keys)}'"
             keys.append(control.start("send", target=names[payer], method="pay", args=args))
         control.wait_ms(chance.randrange(400))
-        browser_with_extension.kill_service_worker()
+        plain.kill_service_worker()
         control.wait_ms(chance.randrange(400) if kill % 2 else 0)
     answers = [control.result(key) for key in keys]
     assert [answer["status"] for answer in answers] == ["fulfilled"] * len(keys)

@@ -7,7 +7,6 @@ again the next time. Without one the browser is headless and fresh; a picture of
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import sys
@@ -21,6 +20,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from e2e.harness.browser import ROOT, ExtensionBrowser
 from e2e.harness.control import Control
+from scripts.examples import read_example
 
 CLUSTER = "bank"
 OUT = ROOT / "out"
@@ -40,15 +40,6 @@ def provide_profile(*, is_kept: bool) -> Iterator[Path]:
     else:
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
-
-
-def read_cluster(name: str) -> dict[str, Any]:
-    """The parameters of a launch request."""
-    folder = ROOT / "examples" / name
-    return {
-        "config": json.loads((folder / "cluster.json").read_text()),
-        "files": {path.name: path.read_text() for path in sorted(folder.glob("*.py"))},
-    }
 
 
 class Narrator:
@@ -115,7 +106,7 @@ def open_bank(page: Page, control: Control, narrator: Narrator) -> str:
             print(f"the {CLUSTER} of last time is still there, as {cluster['cluster']}")
             return next(str(vat["root"]) for vat in status["vats"] if vat["vat"] == bank)
     control.subscribe()
-    launch = control.start("launch", **read_cluster(CLUSTER))
+    launch = control.start("launch", **read_example(CLUSTER))
     while page.evaluate("controlClient.unanswered") > 0:
         narrator.print_news()
         page.wait_for_timeout(POLL_MS)

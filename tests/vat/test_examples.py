@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import ast
-import json
-from pathlib import Path
 
 import pytest
 
 from kernel_py.hosts.memory import MemoryHost
-
-EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
-
-
-def load(name: str) -> dict[str, object]:
-    folder = EXAMPLES / name
-    files = {path.name: path.read_text() for path in sorted(folder.glob("*.py"))}
-    return {"config": json.loads((folder / "cluster.json").read_text()), "files": files}
+from scripts.examples import read_example
 
 
 class Cluster:
@@ -24,7 +15,7 @@ class Cluster:
 
     def __init__(self, name: str) -> None:
         self.host = MemoryHost()
-        launched = self.host.request("launch", load(name))
+        launched = self.host.request("launch", read_example(name))
         self.root = launched["root"]
         self.summary = launched["result"]
 
