@@ -15,6 +15,7 @@ from playwright.sync_api import Playwright
 
 from e2e.harness.browser import ROOT, ExtensionBrowser
 from e2e.harness.control import Control
+from e2e.harness.plain import PlainChromium
 
 OUT = ROOT / "out/e2e"
 
@@ -60,6 +61,14 @@ def browser_with_extension(launch_browser: Launch) -> ExtensionBrowser:
 def control(browser_with_extension: ExtensionBrowser) -> Control:
     """A connection to the kernel of a fresh browser."""
     return browser_with_extension.open_control()
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Iterator[PlainChromium]:
+    """A Chromium without a debugger on the service worker."""
+    chromium = PlainChromium(tmp_path / "profile")
+    yield chromium
+    chromium.close()
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from e2e.conftest import Launch
-from e2e.harness.browser import ExtensionBrowser
 from e2e.harness.control import Control
 from e2e.harness.plain import PlainChromium
 
@@ -66,8 +63,9 @@ def launch_pair(control: Control, kinds: tuple[str, str]) -> str:
 
 @pytest.mark.parametrize("kinds", [("iframe", "iframe"), ("worker", "worker"), ("iframe", "worker")], ids="-".join)
 def test_nothing_is_lost_or_done_twice_when_it_is_killed_under_traffic(
-    browser_with_extension: ExtensionBrowser, control: Control, kinds: tuple[str, str]
+    plain: PlainChromium, kinds: tuple[str, str]
 ) -> None:
+    control = plain.open_control()
     root = launch_pair(control, kinds)
     moments = random.Random("-".join(kinds))
     keys: list[str] = []
@@ -75,7 +73,7 @@ def test_nothing_is_lost_or_done_twice_when_it_is_killed_under_traffic(
         for _ in range(8):
             keys.append(control.start("send", target=root, method="forward", args=""))
             control.wait_ms(moments.randrange(40))
-        browser_with_extension.kill_service_worker()
+        plain.kill_service_worker()
         # From nothing to long enough to be in the midst of waking up, or done with it.
         control.wait_ms(moments.randrange(2_000))
     answers = [control.result(key) for key in keys]
@@ -97,14 +95,6 @@ def test_a_browser_that_was_closed_goes_on_where_it_was(launch_browser: Launch) 
     again = control.start("send", key=waiting, target=root, method="wait", args="")
     control.call(root, "release", "'at last'")
     assert control.result(again)["value"] == "'at last'"
-
-
-@pytest.fixture
-def plain(tmp_path: Path) -> Iterator[PlainChromium]:
-    """A Chromium without a debugger on the service worker."""
-    chromium = PlainChromium(tmp_path / "profile")
-    yield chromium
-    chromium.close()
 
 
 def test_traffic_goes_on_past_the_age_at_which_workers_without_events_are_stopped(plain: PlainChromium) -> None:

@@ -29,6 +29,7 @@ class PlainChromium:
         profile.mkdir(parents=True, exist_ok=True)
         self._port_file = profile / "DevToolsActivePort"
         self._port_file.unlink(missing_ok=True)
+        self._page: PageDebugger | None = None
         self._process = subprocess.Popen(
             [
                 find_chromium(),
@@ -58,7 +59,19 @@ class PlainChromium:
     def open_control(self) -> Control:
         """A connection to the kernel from a page of the extension, which alone gets a debugger."""
         target = self._get("/json/new?" + f"{self.origin}/manifest.json", method="PUT")
-        return Control(PageDebugger(target["webSocketDebuggerUrl"]).evaluate)
+        self._page = PageDebugger(target["webSocketDebuggerUrl"])
+        wait_until(self._page.find_extension)
+        return Control(self._page.evaluate)
+
+    def kill_service_worker(self) -> None:
+        """Stop the service worker at once, whatever it is doing. `open_control` comes first.
+
+        With a debugger attached to the worker, as Playwright's always is, Chromium 156 now and then fails an assertion
+        of its own here and ends with SIGTRAP: hence this plain process.
+        """
+        assert self._page is not None
+        self._page.send("ServiceWorker.enable")
+        self._page.send("ServiceWorker.stopAllWorkers")
 
     def is_service_worker_running(self) -> bool:
         return any(target["type"] == "service_worker" for target in self._list_targets())
@@ -95,12 +108,22 @@ class PageDebugger:
             raise RuntimeError(result["exceptionDetails"].get("exception", {}).get("description", "exception"))
         return result["result"].get("value")
 
+    def find_extension(self) -> str | None:
+        """The extension's id, once its page is there."""
+        try:
+            found: str | None = self.evaluate("globalThis.chrome?.runtime?.connect && chrome.runtime.id")
+        except RuntimeError:
+            return None  # the blank page that was here before has just gone
+        return found
+
     def send(self, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
         self._number += 1
         self._socket.send(json.dumps({"id": self._number, "method": method, "params": params or {}}))
         while True:
             message = json.loads(self._socket.receive())
             if message.get("id") == self._number:
+                if "error" in message:
+                    raise RuntimeError(f"{method}: {message['error']['message']}")
                 result: dict[str, Any] = message["result"]
                 return result
 
