@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from kernel_py.core import clusters, control, events, promises, schema, vats
 from kernel_py.core.cluster_config import CLUSTER_SCHEMA
+from kernel_py.hosts import links
 from kernel_py.wire import capdata, deliveries, errors, limits, protocol, refs, syscalls
 
 State = TypeVar("State", bound=StrEnum)
@@ -67,6 +68,7 @@ def make_life_cycles() -> str:
         _diagram("Promise", promises, schema.PromiseState.UNRESOLVED, promises.TRANSITIONS),
         _diagram("Vat", vats, schema.VatState.STARTING, vats.TRANSITIONS),
         _diagram("Cluster", clusters, schema.ClusterState.LAUNCHING, clusters.TRANSITIONS),
+        _diagram("Realm, as its host sees it", links, links.LinkState.ABSENT, links.TRANSITIONS),
     )
 
 
