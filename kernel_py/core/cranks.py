@@ -10,6 +10,7 @@ A vat's c-list changes only here, between its own deliveries, so parallel cranks
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from kernel_py.wire import canonical, protocol
 from kernel_py.wire.capdata import CapData
 from kernel_py.wire.errors import DeliveryFault, IllegalSyscall, KernelBug
 from kernel_py.wire.limits import Limits
-from kernel_py.wire.refs import Kref, Vref, is_promise, is_vat_allocated
+from kernel_py.wire.refs import Kref, Vref, is_promise
 from kernel_py.wire.syscalls import (
     Exit,
     RefSyscall,
@@ -62,13 +63,8 @@ class Cranks:
             case ItemKind.MESSAGE:
                 delivery = self._translate_message(vat, number, item.payload, imports)
                 result = item.payload.result
-                self._queues.release(item.kind, item.payload)
             case ItemKind.NOTIFY:
-                room = _Room(self._limits)
-                kpids = self._take_notifies(vat, item.payload, room)
-                delivery = self._translate_notify(vat, number, self._find_settled(vat, kpids, room), imports)
-                for kpid in kpids:
-                    self._queues.release(ItemKind.NOTIFY, kpid)
+                delivery = self._translate_notify(vat, number, item.payload, imports)
             case ItemKind.START:
                 body, slots = item.payload
                 delivery = ["startVat", self._data_to_vat(vat, CapData(body, slots), imports)]
@@ -90,24 +86,28 @@ class Cranks:
         self._log.message("Got", (vat, number), message.target, call, message.result)
         target = self._references.kref_to_vref(vat, message.target, imports)
         methargs = self._data_to_vat(vat, call, imports)
-        result = None
-        if message.result is not None:
-            self._promises.set_decider(message.result, vat)
-            result = self._references.kref_to_vref(vat, message.result, imports)
+        result = None if message.result is None else self._references.give_result(vat, message.result, imports)
+        self._references.drop_hold(message.target)
+        for kref in message.slots:
+            self._references.drop_hold(kref)
         return ["message", target, {"methargs": methargs, "result": result}]
 
-    def _take_notifies(self, vat: str, first: str, room: _Room) -> list[str]:
-        """The notifies that stand at the head of the queue: one delivery carries all that it has room for."""
-        kpids = [first]
+    def _translate_notify(self, vat: str, number: int, first: str, imports: list[str]) -> list[Any] | None:
+        """One delivery for all the notifies at the head of the queue, as far as it has room; None if all are moot."""
+        room = _Room(self._limits)
         room.take(self._references.get_promise(first))
-        while not room.is_full:
-            item = self._queues.find_head(vat)
-            if item is None or item.kind is not ItemKind.NOTIFY:
-                break
-            kpids.append(item.payload)
-            room.take(self._references.get_promise(item.payload))
-            self._queues.take_head(vat)
-        return kpids
+        kpids = [first, *self._queues.take_notifies(vat, lambda kpid: room.admit(self._references.get_promise(kpid)))]
+        batch = self._find_settled(vat, kpids, room)
+        delivery: list[Any] | None = None
+        if batch:
+            self._log.notified((vat, number), list(batch))
+            delivery = ["notify", self._data_of_settled(vat, batch, imports)]
+        queued = Counter(kpids)
+        for kpid in batch:
+            self._references.delete_entry(vat, kpid, queued.pop(kpid, 0))
+        for kpid in queued.elements():
+            self._references.drop_hold(kpid)
+        return delivery
 
     def _find_settled(self, vat: str, kpids: list[str], room: _Room) -> dict[str, KernelPromise]:
         """The settlements among `kpids` that the vat waits for, and what they mention, depth first.
@@ -123,31 +123,22 @@ class Cranks:
             promise = self._references.get_promise(kpid)
             if kpid in batch or promise.state is PromiseState.UNRESOLVED:
                 continue
-            if kpid not in due:
-                if room.is_full:
-                    continue
-                room.take(promise)
+            if kpid not in due and not room.admit(promise):
+                continue
             batch[kpid] = promise
             if not room.is_full:
                 stack.extend(kref for kref in reversed(promise.slots) if kref[1] == "p")
         return batch
 
-    def _translate_notify(
-        self, vat: str, number: int, batch: dict[str, KernelPromise], imports: list[str]
-    ) -> list[Any] | None:
-        """A delivery of these settlements, which leave the c-list; None if there are none."""
-        if not batch:
-            return None
-        self._log.notified((vat, number), list(batch))
+    def _data_of_settled(self, vat: str, batch: dict[str, KernelPromise], imports: list[str]) -> list[Any]:
+        """The settlements in the vat's references. They leave the c-list, so none of them is an import to undo."""
         resolutions: list[Any] = []
         for kpid, promise in batch.items():
             vpid = self._references.kref_to_vref(vat, kpid, imports)
             data = self._data_to_vat(vat, CapData(promise.body, promise.slots), imports)
             resolutions.append([vpid, promise.state is PromiseState.REJECTED, data])
-        for kpid in batch:
-            self._references.delete_entry(vat, kpid)
         imports[:] = [kref for kref in imports if kref not in batch]
-        return ["notify", resolutions]
+        return resolutions
 
     # --- completion -----------------------------------------------------------------------------
 
@@ -207,11 +198,7 @@ class Cranks:
         data = self._data_to_kernel(vat, syscall.message.methargs)
         result: str | None = None
         if syscall.message.result is not None:
-            vpid = Vref(syscall.message.result)
-            if not is_vat_allocated(vpid) or self._references.find_kref(vat, vpid) is not None:
-                raise IllegalSyscall(f"a send's result must be a new promise of the vat, not {vpid}")
-            result = self._references.vref_to_kref(vat, vpid)
-            self._promises.set_decider(result, None)
+            result = self._references.add_result(vat, Vref(syscall.message.result))
         self._log.message("Sent", where, target, data, result)
         self._promises.send(QueuedMessage(target, data.body, data.slots, result))
 
@@ -259,6 +246,13 @@ class _Room:
         self._promises = limits.notify_batch_max
         self._body_chars = limits.body_chars_max
         self._slots = limits.slots_max
+
+    def admit(self, promise: KernelPromise) -> bool:
+        """Take it, unless the room is full."""
+        if self.is_full:
+            return False
+        self.take(promise)
+        return True
 
     def take(self, promise: KernelPromise) -> None:
         self._promises -= 1

@@ -3,8 +3,8 @@
 Owns promise life cycles and promise queues. The life cycle is `TRANSITIONS`; what is not in it is a
 kernel bug.
 
-A settlement, in order (the reference, 2.4): a notify for each subscriber, the references of the
-data, the promise's queued messages routed again, the data. So notifies precede released messages.
+A settlement, in order (the reference, 2.4): the references of the data, a notify for each subscriber,
+the data, the promise's queued messages routed again. So notifies precede released messages.
 
 Everything is a loop over a work list: chains of rejected pipelined messages may be long.
 
@@ -51,10 +51,14 @@ class Promises:
         """Notify `subscriber` when the promise settles, or now if it has."""
         promise = self._references.get_promise(kpid)
         if promise.state is not PromiseState.UNRESOLVED:
-            self._notify(subscriber, kpid)
+            if subscriber[0] == "v":
+                self._queues.append(subscriber, ItemKind.NOTIFY, kpid)
+            else:
+                self._waiting.append((subscriber, kpid))
         elif subscriber not in promise.subscribers:
-            subscribers = tuple(sorted((*promise.subscribers, subscriber)))
-            self._set(kpid, promise._replace(subscribers=subscribers))
+            state, refs, decider, subscribers, head, tail, body, slots = promise
+            subscribers = tuple(sorted((*subscribers, subscriber)))
+            self._set(kpid, KernelPromise(state, refs, decider, subscribers, head, tail, body, slots))
 
     def unsubscribe(self, subscriber: str, kpid: str) -> None:
         """Undo `subscribe`, if the promise is still unresolved. Idempotent."""
@@ -70,22 +74,30 @@ class Promises:
         state = TRANSITIONS.get((promise.state, action))
         if state is None:
             raise KernelBug(f"cannot {action} {kpid}: it is {promise.state}")
-        for subscriber in promise.subscribers:
-            self._notify(subscriber, kpid)
         for kref in data.slots:
             self._references.take_hold(kref)
+        refs = self._references.get_promise(kpid).refs  # its own data may mention it
+        for subscriber in promise.subscribers:
+            if subscriber[0] == "v":
+                self._queues.append_held(subscriber, ItemKind.NOTIFY, kpid)
+                refs += 1
+            else:
+                self._waiting.append((subscriber, kpid))
+        self._set(kpid, KernelPromise(state, refs, None, (), 0, 0, data.body, data.slots))
+        if promise.queue_head != promise.queue_tail:
+            self._release(kpid, promise)
+
+    def _release(self, kpid: str, promise: KernelPromise) -> None:
+        """Send on the messages that waited for a promise which has just been settled."""
         table = schema.promise_queue_table(kpid)
         for index in range(promise.queue_head, promise.queue_tail):
             self._released.append(self._state.get(table, str(index)))
             self._state.delete(table, str(index))
-        refs = self._references.get_promise(kpid).refs
-        self._set(kpid, KernelPromise(state, refs, None, (), 0, 0, data.body, data.slots))
         self._drain()
 
     def send(self, message: QueuedMessage) -> None:
         """Route a message: to a vat's queue, to a promise's, or to its rejection. Holds nothing beforehand."""
         self._route(message)
-        self._drain()
 
     def take_waiting(self) -> list[tuple[str, str]]:
         """Requests and clusters whose promise was settled since the last call, as (subscriber, kpid)."""
@@ -105,12 +117,6 @@ class Promises:
         finally:
             self._released.clear()
             self._is_draining = False
-
-    def _notify(self, subscriber: str, kpid: str) -> None:
-        if subscriber[0] == "v":
-            self._queues.append(subscriber, ItemKind.NOTIFY, kpid)
-        else:
-            self._waiting.append((subscriber, kpid))
 
     def _route(self, message: QueuedMessage) -> None:
         target = message.target
@@ -133,7 +139,9 @@ class Promises:
         if owner is None:
             self._reject_result(message, VAT_TERMINATED)
         else:
-            self._queues.append(owner, ItemKind.MESSAGE, message._replace(target=target))
+            if target != message.target:
+                message = message._replace(target=target)
+            self._queues.append(owner, ItemKind.MESSAGE, message)
 
     def _enqueue(self, kpid: str, promise: KernelPromise, message: QueuedMessage) -> None:
         table = schema.promise_queue_table(kpid)

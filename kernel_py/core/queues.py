@@ -13,6 +13,7 @@ Invariants:
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from typing import Any
 
 from kernel_py.core import schema
@@ -33,17 +34,18 @@ class Queues:
 
     def append(self, vat: str, kind: ItemKind, payload: Any) -> None:
         """Put an item at the end of the vat's queue, taking the references it mentions."""
-        self.hold(kind, payload)
+        for kref in mentions(kind, payload):
+            self._references.take_hold(kref)
+        self.append_held(vat, kind, payload)
+
+    def append_held(self, vat: str, kind: ItemKind, payload: Any) -> None:
+        """Put an item at the end of the vat's queue; it takes over the caller's references on what it mentions."""
         sequence = self._state.next_number(schema.NEXT_SEQUENCE)
         delivered, next_object, next_promise, head, tail = self._state.get(schema.COUNTERS, vat)
         self._state.set(vat + ".queue", str(tail), QueueItem(sequence, kind, payload))
         self._state.set(schema.COUNTERS, vat, VatCounters(delivered, next_object, next_promise, head, tail + 1))
         if head == tail:
             heapq.heappush(self._ready, (sequence, vat))
-
-    def hold(self, kind: ItemKind, payload: Any) -> None:
-        for kref in mentions(kind, payload):
-            self._references.take_hold(kref)
 
     def release(self, kind: ItemKind, payload: Any) -> None:
         """Drop the references of an item that left its queue."""
@@ -66,6 +68,22 @@ class Queues:
         self._state.delete(vat + ".queue", str(head))
         self._state.set(schema.COUNTERS, vat, VatCounters(delivered, next_object, next_promise, head + 1, tail))
         return item
+
+    def take_notifies(self, vat: str, accept: Callable[[str], bool]) -> list[str]:
+        """Remove and return the promises of the notifies at the head, until another item or one not accepted."""
+        delivered, next_object, next_promise, head, tail = self._state.get(schema.COUNTERS, vat)
+        table = vat + ".queue"
+        kpids: list[str] = []
+        while head < tail:
+            item: QueueItem = self._state.get(table, str(head))
+            if item.kind is not ItemKind.NOTIFY or not accept(item.payload):
+                break
+            kpids.append(item.payload)
+            self._state.delete(table, str(head))
+            head += 1
+        if kpids:
+            self._state.set(schema.COUNTERS, vat, VatCounters(delivered, next_object, next_promise, head, tail))
+        return kpids
 
     def count(self, vat: str) -> int:
         counters = self._state.get(schema.COUNTERS, vat)

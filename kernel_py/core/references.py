@@ -69,11 +69,10 @@ class References:
         return record
 
     def create_promise(self, decider: str | None) -> Kref:
-        """A new unresolved promise, with no references yet: the caller takes one in the same crank."""
+        """A new unresolved promise, with one reference: the caller's."""
         kpid = make_promise_kref(self._state.next_number(schema.NEXT_PROMISE))
-        promise = KernelPromise(PromiseState.UNRESOLVED, 0, decider, (), 0, 0, "", ())
+        promise = KernelPromise(PromiseState.UNRESOLVED, 1, decider, (), 0, 0, "", ())
         self._state.set(schema.PROMISES, kpid, promise)
-        self._freed[kpid] = None
         return kpid
 
     # --- counts ---------------------------------------------------------------------------------
@@ -86,7 +85,7 @@ class References:
             self._change_object(kref, 1, 1)
 
     def drop_hold(self, kref: str) -> None:
-        """Undo one `take_hold`."""
+        """Undo one `take_hold`. The name stays valid until the end of the crank."""
         if kref[1] == "p":
             self._change_promise(kref, -1)
         else:
@@ -147,20 +146,41 @@ class References:
                 if kref[1] == "o" and not is_vat_allocated(entry.vref):
                     self._change_object(kref, 1, 0)
             return Vref(entry.vref)
-        delivered, next_object, next_promise, head, tail = self._state.get(schema.COUNTERS, vat)
         if kref[1] == "p":
-            vref = make_imported_promise(next_promise)
-            next_promise += 1
             self._change_promise(kref, 1)
         else:
             if self.find_owner(kref) == vat:
                 raise KernelBug(f"{vat} owns {kref} but its c-list has no entry for it")
+            self._change_object(kref, 1, 1)
+        imports.append(kref)
+        return self._add_import(vat, kref)
+
+    def give_result(self, vat: str, kpid: str, imports: list[str]) -> Vref:
+        """Make the vat the decider of a message's result, and return its name for it.
+
+        Takes over the reference that the message held; adds `kpid` to `imports` if the vat did not know it.
+        """
+        entry: ClistEntry | None = self._state.get(vat + ".clist", kpid)
+        state, refs, _, subscribers, head, tail, body, slots = self.get_promise(kpid)
+        if entry is None:
+            imports.append(kpid)
+            vref = self._add_import(vat, kpid)
+        else:
+            refs -= 1
+            vref = Vref(entry.vref)
+        self._state.set(schema.PROMISES, kpid, KernelPromise(state, refs, vat, subscribers, head, tail, body, slots))
+        return vref
+
+    def _add_import(self, vat: str, kref: str) -> Vref:
+        delivered, next_object, next_promise, head, tail = self._state.get(schema.COUNTERS, vat)
+        if kref[1] == "p":
+            vref = make_imported_promise(next_promise)
+            next_promise += 1
+        else:
             vref = make_imported_object(next_object)
             next_object += 1
-            self._change_object(kref, 1, 1)
         self._state.set(schema.COUNTERS, vat, VatCounters(delivered, next_object, next_promise, head, tail))
         self._add_entry(vat, kref, vref)
-        imports.append(kref)
         return vref
 
     def vref_to_kref(self, vat: str, vref: Vref, iface: str = "") -> Kref:
@@ -182,13 +202,21 @@ class References:
             return Kref(kref)
         if not is_vat_allocated(vref):
             raise IllegalSyscall(f"{vref} was never given to this vat")
-        if is_promise(vref):
-            kref = self.create_promise(vat)
-            self._change_promise(kref, 1)
-        else:
-            kref = self.create_object(vat, iface)
+        kref = self.create_promise(vat) if is_promise(vref) else self.create_object(vat, iface)
         self._add_entry(vat, kref, vref)
         return Kref(kref)
+
+    def add_result(self, vat: str, vpid: Vref) -> Kref:
+        """Register the result of a send, a name new to the vat: nobody decides it while the message is on its way.
+
+        Raises:
+            IllegalSyscall: the name is not the vat's to give, or not new.
+        """
+        if not is_vat_allocated(vpid) or self.find_kref(vat, vpid) is not None:
+            raise IllegalSyscall(f"a send's result must be a new promise of the vat, not {vpid}")
+        kpid = self.create_promise(None)
+        self._add_entry(vat, kpid, vpid)
+        return kpid
 
     def add_export(self, vat: str, kref: str, vref: Vref) -> None:
         """Register an object that the kernel made on the vat's behalf (its root)."""
@@ -199,13 +227,17 @@ class References:
         self._state.set(table, kref, ClistEntry(vref, is_reachable=True))
         self._state.set(table, vref, kref)
 
-    def delete_entry(self, vat: str, kref: str) -> None:
-        """Take `kref` out of the vat's c-list, with the counts that the entry stood for."""
+    def delete_entry(self, vat: str, kref: str, holds: int = 0) -> None:
+        """Take `kref` out of the vat's c-list, with the counts that the entry stood for.
+
+        Args:
+            holds: of a promise, that the caller drops at the same time.
+        """
         table = vat + ".clist"
         entry: ClistEntry = self._state.get(table, kref)
         self._state.delete(table, kref)
         self._state.delete(table, entry.vref)
         if kref[1] == "p":
-            self._change_promise(kref, -1)
+            self._change_promise(kref, -1 - holds)
         elif not is_vat_allocated(Vref(entry.vref)):
             self._change_object(kref, -1 if entry.is_reachable else 0, -1)

@@ -38,7 +38,7 @@ class KernelState:
 
     def __init__(self) -> None:
         self._tables: dict[str, dict[str, Any]] = {}
-        self._undo: list[tuple[str, str, Any]] = []
+        self._undo: dict[tuple[str, str], Any] = {}  # rows changed in this crank, and what they were before
         self._crank_marks: tuple[int, int, int] | None = None
         # Rows that changed since the last delta, and whether the store has them: what came and went costs it nothing.
         self._dirty: dict[tuple[str, str], bool] = {}
@@ -61,7 +61,8 @@ class KernelState:
 
     def get(self, table: str, row: str) -> Any:
         """The value, or None if there is none."""
-        return self._tables.get(table, _NO_ROWS).get(row)
+        rows = self._tables.get(table)
+        return None if rows is None else rows.get(row)
 
     def rows(self, table: str) -> list[str]:
         """The table's keys, sorted."""
@@ -78,13 +79,13 @@ class KernelState:
         rows = self._tables.get(table)
         if rows is None:
             rows = self._tables[table] = {}
-        self._undo.append((table, row, rows.get(row)))
+        self._undo.setdefault((table, row), rows.get(row))
         rows[row] = value
 
     def delete(self, table: str, row: str) -> None:
         """Remove a value that exists."""
         rows = self._tables[table]
-        self._undo.append((table, row, rows.pop(row)))
+        self._undo.setdefault((table, row), rows.pop(row))
         if not rows:
             del self._tables[table]
 
@@ -119,15 +120,15 @@ class KernelState:
         """Keep the crank's changes."""
         self._end()
         dirty = self._dirty
-        for table, row, old in self._undo:
-            if (table, row) not in dirty:
-                dirty[(table, row)] = old is not None
+        for key, old in self._undo.items():
+            if key not in dirty:
+                dirty[key] = old is not None
         self._undo.clear()
 
     def abort(self) -> None:
         """Put everything back as it was at `begin`."""
         transcript, transcript_drops, bundles = self._end()
-        for table, row, old in reversed(self._undo):
+        for (table, row), old in self._undo.items():
             rows = self._tables.setdefault(table, {})
             if old is None:
                 rows.pop(row, None)
