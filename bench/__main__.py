@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bench import native
+from bench import browser, native
 from bench.figures import Figure, write
 
-PARTS = {"native": native.measure}
+PARTS = {"native": native.measure, "browser": browser.measure}
 OUT = Path(__file__).resolve().parent.parent / "out"
 
 

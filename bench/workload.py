@@ -9,6 +9,9 @@ from kernel_py.vat import E, Exo
 
 
 class Echo(Exo):
+    def bootstrap(self, vats, services):
+        pass
+
     def echo(self, number):
         return number
 

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from e2e.harness.browser import CHROMIUM_ARGUMENTS, EXTENSION, copy_extension, extension_arguments
 from e2e.harness.control import Control
 from e2e.harness.websocket import WebSocket
@@ -53,6 +55,8 @@ class PlainChromium:
 
     def close(self) -> None:
         """End the browser, as a person does who closes it."""
+        for debugger in self._debuggers:
+            debugger.close()
         self._process.terminate()
         self._process.wait()
 
@@ -72,6 +76,11 @@ class PlainChromium:
         assert self._page is not None
         self._page.send("ServiceWorker.enable")
         self._page.send("ServiceWorker.stopAllWorkers")
+
+    def memory_bytes(self) -> int:
+        """Proportional set size of all processes of the browser."""
+        root = psutil.Process(self._process.pid)
+        return sum(process.memory_full_info().pss for process in (root, *root.children(recursive=True)))
 
     def is_service_worker_running(self) -> bool:
         return any(target["type"] == "service_worker" for target in self._list_targets())

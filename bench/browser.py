@@ -1,0 +1,101 @@
+"""Benchmarks in a real Chromium with the real extension, without a debugger on what is measured."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from bench import workload
+from bench.figures import Figure
+from e2e.harness.control import Control
+from e2e.harness.plain import PlainChromium
+
+ROUNDS = 3
+SEQUENTIAL_CALLS = 500
+PIPELINED_CALLS = 1_000
+DEATHS = 10
+LAUNCHES = 5
+VATS = 8
+IDLE_MS = 3_000
+
+RATE_TARGETS: dict[str, tuple[float | None, float | None]] = {"iframe": (150, 1_000), "worker": (None, None)}
+
+
+def measure(report: Callable[[Figure], None]) -> None:
+    """Run every benchmark of the browser, reporting each figure as it is there."""
+    for kind in ("iframe", "worker"):
+        _in_browser(lambda chromium, control, kind=kind: _measure_rates(control, kind, report))  # type: ignore[misc]
+        _in_browser(lambda chromium, control, kind=kind: _measure_launches(control, kind, report))  # type: ignore[misc]
+        _in_browser(lambda chromium, control, kind=kind: _measure_memory(chromium, control, kind, report))  # type: ignore[misc]
+    _in_browser(lambda chromium, control: _measure_deaths(chromium, control, report))
+
+
+def _in_browser(run: Callable[[PlainChromium, Control], None]) -> None:
+    """`run` with a fresh browser and profile."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        chromium = PlainChromium(Path(folder) / "profile")
+        try:
+            run(chromium, chromium.open_control())
+        finally:
+            chromium.close()
+
+
+def _launch(control: Control, kind: str) -> str:
+    root: str = control.request("launch", config=workload.config(kind), files=workload.FILES)["root"]
+    return root
+
+
+def _measure_rates(control: Control, kind: str, report: Callable[[Figure], None]) -> None:
+    root = _launch(control, kind)
+
+    def rate(method: str, calls: int) -> float:
+        """The best of some rounds: what the code can do when the machine lets it."""
+        control.call(root, method, "100")
+        times = []
+        for _ in range(ROUNDS):
+            control.call(root, method, str(calls))
+            times.append(control.last_ms / 1000)
+        return calls / min(times)
+
+    sequential, pipelined = RATE_TARGETS[kind]
+    sequential_rate = rate("one_after_the_other", SEQUENTIAL_CALLS)
+    report(Figure(f"{kind} vats: sequential, durable", sequential_rate, "round trips/s", sequential))
+    report(
+        Figure(f"{kind} vats: 1,000 at once, durable", rate("all_at_once", PIPELINED_CALLS), "messages/s", pipelined)
+    )
+
+
+def _measure_launches(control: Control, kind: str, report: Callable[[Figure], None]) -> None:
+    vats = {"echo": {"source": "bench.py", "kind": kind}}
+    times = []
+    for _ in range(LAUNCHES):
+        control.launch(workload.FILES, vats)
+        times.append(control.last_ms)
+    report(Figure(f"{kind} vats: launch a cluster of one", statistics.median(times), "ms"))
+
+
+def _measure_memory(chromium: PlainChromium, control: Control, kind: str, report: Callable[[Figure], None]) -> None:
+    """What each of VATS more vats adds to all processes of the browser: proportional set size, after idling."""
+
+    def launch(count: int) -> None:
+        control.launch(workload.FILES, {f"echo{n}": {"source": "bench.py", "kind": kind} for n in range(count)})
+
+    launch(1)
+    control.wait_ms(IDLE_MS)
+    before = chromium.memory_bytes()
+    launch(VATS)
+    control.wait_ms(IDLE_MS)
+    each = (chromium.memory_bytes() - before) / VATS
+    report(Figure(f"{kind} vats: memory of a live vat (PSS, over {VATS})", each / 2**20, "MiB", is_less_better=True))
+
+
+def _measure_deaths(chromium: PlainChromium, control: Control, report: Callable[[Figure], None]) -> None:
+    root = _launch(control, "iframe")
+    times = []
+    for _ in range(DEATHS):
+        chromium.kill_service_worker()
+        control.call(root, "one_after_the_other", "1")
+        times.append(control.last_ms)
+    report(Figure("service worker dead to an answered request", statistics.median(times), "ms"))
