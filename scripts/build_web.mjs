@@ -17,7 +17,9 @@ import { build } from "vite";
 import { makeZip } from "../web/tools/zip.mjs";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
-const OUT = join(ROOT, "dist/extension");
+const EXTENSION = join(ROOT, "dist/extension");
+/** Where it is built, until it is whole. */
+const OUT = join(ROOT, "dist/extension.new");
 const WORK = join(ROOT, ".cache/build");
 const IMAGES = join(ROOT, ".cache/images");
 const PYODIDE = join(ROOT, "node_modules/pyodide/");
@@ -38,6 +40,8 @@ async function main() {
   // Vite first: the program that makes images is one of its products.
   await buildScript("web/tools/make_image.ts", WORK, "make_image.mjs", { target: "node20", external: [/^node:/] });
   await Promise.all([makeImage("kernel"), makeImage("realm"), buildPages(), buildScripts()]);
+  await rm(EXTENSION, { recursive: true, force: true });
+  await rename(OUT, EXTENSION);
 }
 
 async function buildScripts() {

@@ -6,6 +6,8 @@ import itertools
 import json
 import os
 import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,10 @@ CHROMIUM_ARGUMENTS = (
     "--disable-sync",
     "--no-first-run",
 )
+
+
+ANSWER_S = 30
+"""A debugger that has not answered after so long will not."""
 
 
 def copy_extension(extension: Path, profile: Path) -> Path:
@@ -104,15 +110,33 @@ class ExtensionBrowser:
 
     def attach(self, *, kind: str, url: str = "") -> Attached:
         """A debugger on the newest target of a kind (as in `list_targets`) whose URL contains `url`."""
-        session = self._browser_session()
-        targets = session.send("Target.getTargets", {"filter": [{}]})["targetInfos"]
+        targets = self.list_targets()
         found = [target for target in targets if target["type"] == kind and url in target["url"]]
         assert found, f"no {kind} with {url!r} among {[(target['type'], target['url']) for target in targets]}"
-        return Attached(session, found[0]["targetId"], self.context.pages[-1])
+        session = self._browser_session()
+        attached = session.send("Target.attachToTarget", {"targetId": found[0]["targetId"], "flatten": False})
+        route = {"sessionId": attached["sessionId"]}
+        debugger = Attached(
+            lambda text: session.send("Target.sendMessageToTarget", {**route, "message": text}),
+            lambda: self.context.pages[-1].wait_for_timeout(5),
+            found[0],
+        )
+        session.on("Target.receivedMessageFromTarget", lambda event: debugger.receive(event["message"]))
+        return debugger
 
     def attach_vat_host(self) -> Attached:
         """A debugger on the offscreen document."""
         return self.attach(kind="background_page", url="offscreen.html")
+
+    def attach_realm(self, kind: str) -> Attached:
+        """A debugger on the worker of the newest realm of a kind.
+
+        Workers can only be attached to by way of what started them.
+        """
+        host = self.attach_vat_host()
+        if kind == "worker":
+            return host.attach_child("worker")
+        return host.attach_child("iframe").attach_child("worker")
 
     def _browser_session(self) -> CDPSession:
         browser = self.context.browser
@@ -121,33 +145,59 @@ class ExtensionBrowser:
 
 
 class Attached:
-    """A debugger attached to a target that Playwright does not know."""
+    """A debugger attached to a target that Playwright does not know.
 
-    def __init__(self, session: CDPSession, target: str, page: Page) -> None:
-        self._session = session
-        self._page = page
+    Args:
+        write: sends a message to the target.
+        wait: lets messages from the target come in.
+    """
+
+    def __init__(self, write: Callable[[str], object], wait: Callable[[], object], target: dict[str, Any]) -> None:
+        self._write = write
+        self._wait = wait
+        self.target = target
         self._numbers = itertools.count(1)
         self._answers: dict[int, dict[str, Any]] = {}
-        session.on("Target.receivedMessageFromTarget", self._receive)
-        attached = session.send("Target.attachToTarget", {"targetId": target, "flatten": False})
-        self._id = attached["sessionId"]
+        self._children: dict[str, Attached] = {}
 
-    def _receive(self, event: dict[str, Any]) -> None:
-        message = json.loads(event["message"])
-        if event["sessionId"] == self._id and "id" in message:
+    def receive(self, text: str) -> None:
+        """Take a message from the target."""
+        message = json.loads(text)
+        if "id" in message:
             self._answers[message["id"]] = message
+            return
+        params = message["params"]
+        match message["method"]:
+            case "Target.attachedToTarget":
+                route = {"sessionId": params["sessionId"]}
+                self._children[params["sessionId"]] = Attached(
+                    lambda text: self.post("Target.sendMessageToTarget", {**route, "message": text}),
+                    self._wait,
+                    params["targetInfo"],
+                )
+            case "Target.receivedMessageFromTarget" if params["sessionId"] in self._children:
+                self._children[params["sessionId"]].receive(params["message"])
+
+    def attach_child(self, kind: str) -> Attached:
+        """A debugger on the newest target of a kind that this one has started."""
+        self.send("Target.setAutoAttach", {"autoAttach": True, "waitForDebuggerOnStart": False, "flatten": False})
+        found = [child for child in self._children.values() if child.target["type"] == kind]
+        assert found, f"no {kind} in {self.target['url']}"
+        return found[-1]
 
     def post(self, method: str, params: dict[str, Any] | None = None) -> int:
         """Send a command without waiting. Returns its number."""
         number = next(self._numbers)
-        message = json.dumps({"id": number, "method": method, "params": params or {}})
-        self._session.send("Target.sendMessageToTarget", {"sessionId": self._id, "message": message})
+        self._write(json.dumps({"id": number, "method": method, "params": params or {}}))
         return number
 
     def send(self, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
         number = self.post(method, params)
+        end = time.monotonic() + ANSWER_S
         while number not in self._answers:
-            self._page.wait_for_timeout(5)  # lets Playwright handle messages
+            if time.monotonic() > end:
+                raise TimeoutError(f"no answer to {method} {params}")
+            self._wait()
         answer = self._answers.pop(number)
         if "error" in answer:
             raise RuntimeError(f"{method}: {answer['error']['message']}")
@@ -155,7 +205,11 @@ class Attached:
         return result
 
     def evaluate(self, expression: str, *, may_eval: bool = True) -> Any:
-        """The value of an expression, as JSON; exceptions are raised. `may_eval`: whether to lift the page's policy."""
+        """The value of an expression, as JSON; exceptions are raised.
+
+        Args:
+            may_eval: whether to lift the policy against `eval` meanwhile.
+        """
         result = self.send(
             "Runtime.evaluate",
             {
@@ -168,6 +222,3 @@ class Attached:
         if "exceptionDetails" in result:
             raise RuntimeError(result["exceptionDetails"].get("exception", {}).get("description", "exception"))
         return result["result"].get("value")
-
-    def detach(self) -> None:
-        self._session.detach()

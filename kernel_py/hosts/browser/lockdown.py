@@ -55,6 +55,7 @@ def cut_bridge() -> None:
     js_types = _get_js_types()
     _stop_event_loop()
     _remove_finders()
+    _empty_loaders()
     # Before the modules are emptied: importing needs their finders.
     clear_extension = importlib.import_module("_testinternalcapi").clear_extension
     for module in _remove_modules():
@@ -92,6 +93,13 @@ def _remove_finders() -> None:
             sys.meta_path.remove(finder)
 
 
+def _empty_loaders() -> None:
+    """JavaScript holds the specs of the modules made of its objects; those hold loaders, and those the objects."""
+    for loader in gc.get_objects():
+        if _get_root(type(loader).__module__) == "_pyodide" and type(loader).__name__ == "JsLoader":
+            vars(loader).clear()
+
+
 def _remove_modules() -> list[types.ModuleType]:
     cut = [name for name in sys.modules if _get_root(name) in _ROOTS_CUT or name in BUILTINS_CUT]
     modules: list[Any] = [sys.modules.pop(name) for name in cut]
@@ -110,13 +118,11 @@ def _empty_main() -> None:
 def _check_nothing_left(js_types: tuple[type, ...]) -> None:
     if not js_types:
         raise BridgeError("the types of JavaScript proxies were not found: this Pyodide is of another version")
-    left = [
-        type(found).__name__
-        for found in gc.get_objects()
-        if isinstance(type(found), type) and _is_proxy(found, js_types)
-    ]
+    # Proxies are not tracked by the collector, but what holds one is.
+    held = (found for holder in gc.get_objects() for found in gc.get_referents(holder))
+    left = sorted({type(found).__name__ for found in held if _is_proxy(found, js_types)})
     if left:
-        raise BridgeError(f"{len(left)} JavaScript objects are still held by Python: {', '.join(sorted(set(left)))}")
+        raise BridgeError(f"JavaScript objects are still held by Python: {', '.join(left)}")
     for finder in sys.meta_path:
         if _get_root(getattr(finder, "__module__", "")) in _ROOTS_CUT:
             raise BridgeError(f"{finder!r} still imports JavaScript modules")
@@ -124,7 +130,7 @@ def _check_nothing_left(js_types: tuple[type, ...]) -> None:
 
 def _is_proxy(found: object, js_types: tuple[type, ...]) -> bool:
     # By the type's own bases: isinstance() would ask abstract classes, which look at the object.
-    return any(base in js_types for base in type.mro(type(found))) if not isinstance(found, type) else False
+    return not isinstance(found, type) and any(base in js_types for base in type.mro(type(found)))
 
 
 def _get_root(module: str) -> str:

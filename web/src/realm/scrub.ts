@@ -72,7 +72,17 @@ const LANGUAGE = [
 ];
 
 /** What Pyodide goes on using, harmless or replaced. */
-const PYODIDE = ["Date", "TextDecoder", "TextEncoder", "WebAssembly", "console", "crypto", "performance"];
+const PYODIDE = [
+  "Date",
+  "TextDecoder",
+  "TextEncoder",
+  "WebAssembly",
+  "clearTimeout",
+  "console",
+  "crypto",
+  "performance",
+  "setTimeout",
+];
 
 /** Of `WebAssembly`, what handles errors; not what makes new modules, which could import anything of Pyodide's. */
 const WEBASSEMBLY = ["CompileError", "Exception", "LinkError", "RuntimeError", "Tag"] as const;
@@ -81,6 +91,9 @@ export const ALLOWED_GLOBALS: ReadonlySet<string> = new Set([...LANGUAGE, ...PYO
 
 export function scrubGlobals(): void {
   replaceGlobal("console", makeSilentConsole());
+  // Alarm signals would come from timers; without the function, asking for one would break Python down.
+  replaceGlobal("setTimeout", () => 0);
+  replaceGlobal("clearTimeout", () => undefined);
   replaceGlobal("WebAssembly", pickWebAssembly());
   scrub(globalThis, (name) => typeof name === "string" && ALLOWED_GLOBALS.has(name));
   for (
