@@ -1,5 +1,5 @@
 /**
- * The control interface as the panel sees it: `docs/interfaces.md`, "Control API".
+ * The control interface as the panel sees it: `docs/reference/control.md`.
  *
  * Owns the types of what the kernel answers and announces, and their parsing. Everything that arrives is
  * parsed here once; fields that a newer kernel adds are ignored, events of a class that is not known are
