@@ -175,11 +175,12 @@ def _parse_status(status: object) -> str | None:
 
 def _parse_usage(usage: object, limits: Limits) -> Usage:
     """Usage is for display only: what is malformed in it is left out."""
-    match usage:
-        case {"console": [*console], **rest}:
-            memory_bytes = rest.get("memory_bytes")
-        case _:
-            return Usage()
+    console = usage.get("console") if isinstance(usage, dict) else None
+    if not isinstance(usage, dict) or not isinstance(console, list):
+        return Usage()
+    memory_bytes = usage.get("memory_bytes")
+    if not console and memory_bytes is None:
+        return Usage()
     lines: list[str] = []
     room = limits.console_chars_max
     for line in console:

@@ -129,19 +129,20 @@ def check_size(syscall: Syscall, limits: Limits) -> str | None:
     """Say which limit `syscall` exceeds, or None. Both sides use it: the vat to refuse, the kernel to punish."""
     match syscall:
         case Send(message=message):
-            datas: tuple[CapData, ...] = (message.methargs,)
-        case Resolve(resolutions=resolutions):
-            datas = tuple(resolution.data for resolution in resolutions)
-        case Exit(info=info):
-            datas = (info,)
-        case RefSyscall(vrefs=vrefs):
-            return None if len(vrefs) <= limits.slots_max else _over("references", len(vrefs), limits.slots_max)
+            body_chars, slots = len(message.methargs.body), len(message.methargs.slots)
         case Subscribe():
             return None
-    body_chars = sum(len(data.body) for data in datas)
+        case Resolve(resolutions=resolutions):
+            body_chars = slots = 0
+            for resolution in resolutions:
+                body_chars += len(resolution.data.body)
+                slots += len(resolution.data.slots)
+        case Exit(info=info):
+            body_chars, slots = len(info.body), len(info.slots)
+        case RefSyscall(vrefs=vrefs):
+            body_chars, slots = 0, len(vrefs)
     if body_chars > limits.body_chars_max:
         return _over("characters of body", body_chars, limits.body_chars_max)
-    slots = sum(len(data.slots) for data in datas)
     if slots > limits.slots_max:
         return _over("references", slots, limits.slots_max)
     return None
