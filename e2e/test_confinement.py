@@ -255,8 +255,8 @@ def realms(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> 
         outcomes[kind] = ast.literal_eval(control.call(root, "run", str(server.port)))
     # A worker that was not told to become a realm.
     vat_host = browser.attach_vat_host()
-    vat_host.evaluate("void (globalThis.openWorker = new Worker('/realm_worker.js', { type: 'module' }))")
-    workers["open"] = vat_host.attach_child("worker")
+    vat_host.evaluate("void (globalThis.openWorker = new Worker('/realm_worker.js?open', { type: 'module' }))")
+    workers["open"] = vat_host.attach_child("worker", url="?open")
     yield Realms(browser, control, server, outcomes, workers)
     browser.close()
     server.shutdown()

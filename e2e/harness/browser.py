@@ -178,11 +178,12 @@ class Attached:
             case "Target.receivedMessageFromTarget" if params["sessionId"] in self._children:
                 self._children[params["sessionId"]].receive(params["message"])
 
-    def attach_child(self, kind: str) -> Attached:
-        """A debugger on the newest target of a kind that this one has started."""
+    def attach_child(self, kind: str, url: str = "") -> Attached:
+        """A debugger on a target of a kind that this one has started, and whose URL contains `url`."""
         self.send("Target.setAutoAttach", {"autoAttach": True, "waitForDebuggerOnStart": False, "flatten": False})
-        found = [child for child in self._children.values() if child.target["type"] == kind]
-        assert found, f"no {kind} in {self.target['url']}"
+        children = [child for child in self._children.values() if child.target["type"] == kind]
+        found = [child for child in children if url in child.target["url"]]
+        assert found, f"no {kind} with {url!r} in {self.target['url']}"
         return found[-1]
 
     def post(self, method: str, params: dict[str, Any] | None = None) -> int:

@@ -31,7 +31,7 @@ class PlainChromium:
         profile.mkdir(parents=True, exist_ok=True)
         self._port_file = profile / "DevToolsActivePort"
         self._port_file.unlink(missing_ok=True)
-        self._page: PageDebugger | None = None
+        self._pages: list[PageDebugger] = []
         self._process = subprocess.Popen(
             [
                 find_chromium(),
@@ -55,17 +55,18 @@ class PlainChromium:
 
     def close(self) -> None:
         """End the browser, as a person does who closes it."""
-        for debugger in self._debuggers:
-            debugger.close()
+        for page in self._pages:
+            page.close()
         self._process.terminate()
         self._process.wait()
 
     def open_control(self) -> Control:
         """A connection to the kernel from a page of the extension, which alone gets a debugger."""
         target = self._get("/json/new?" + f"{self.origin}/manifest.json", method="PUT")
-        self._page = PageDebugger(target["webSocketDebuggerUrl"])
-        wait_until(self._page.find_extension)
-        return Control(self._page.evaluate)
+        page = PageDebugger(target["webSocketDebuggerUrl"])
+        self._pages.append(page)
+        wait_until(page.find_extension)
+        return Control(page.evaluate)
 
     def kill_service_worker(self) -> None:
         """Stop the service worker at once, whatever it is doing. `open_control` comes first.
@@ -73,9 +74,9 @@ class PlainChromium:
         With a debugger attached to the worker, as Playwright's always is, Chromium 156 now and then fails an assertion
         of its own here and ends with SIGTRAP: hence this plain process.
         """
-        assert self._page is not None
-        self._page.send("ServiceWorker.enable")
-        self._page.send("ServiceWorker.stopAllWorkers")
+        page = self._pages[-1]
+        page.send("ServiceWorker.enable")
+        page.send("ServiceWorker.stopAllWorkers")
 
     def memory_bytes(self) -> int:
         """Proportional set size of all processes of the browser."""
@@ -110,6 +111,9 @@ class PageDebugger:
         self._socket = WebSocket(url)
         self._number = 0
         self.send("Runtime.enable")
+
+    def close(self) -> None:
+        self._socket.close()
 
     def evaluate(self, expression: str) -> Any:
         result = self.send("Runtime.evaluate", {"expression": expression, "awaitPromise": True, "returnByValue": True})

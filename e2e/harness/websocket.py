@@ -31,6 +31,9 @@ class WebSocket:
         if " 101 " not in status:
             raise ConnectionError(f"{url}: {status}")
 
+    def close(self) -> None:
+        self._socket.close()
+
     def send(self, text: str) -> None:
         self._send(_TEXT, text.encode())
 
