@@ -11,7 +11,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 PYTHON = $(or $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
 	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name)))),python3)
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest
+# A test that hangs is shown where it does, and ends the run.
+PYTEST := $(BIN)/python -m pytest -o faulthandler_timeout=600 -o faulthandler_exit_on_timeout=true
 
 VENV := .venv/.stamp
 NODE := node_modules/.stamp

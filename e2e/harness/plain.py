@@ -1,7 +1,7 @@
 """A Chromium started as a plain process, with no debugger on its service worker.
 
-A debugger keeps a service worker alive for ever (FACTS 12), and Playwright attaches one. Here a page of the extension
-is the only target that a debugger looks at.
+A debugger keeps a service worker alive for ever (docs/platform.md, 12), and Playwright attaches one. Here a page of
+the extension is the only target that a debugger looks at.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ illegal, so that what can still be refused, the sends, is refused before that.
 
 The marshal has checked each capdata by itself; what several have in sum is checked here.
 
-Source: DESIGN.md 4.
+Source: docs/theory.md, "The crank".
 """
 
 from __future__ import annotations

@@ -6,13 +6,13 @@
  * so the kernel carries it out once. When a port is lost, the next one is opened at once, then after growing
  * pauses; on it everything unanswered is sent again, in the order in which it was first asked.
  *
- * A port can be lost without a word (FACTS 9). While anything is unanswered the kernel is pinged, and a port on
- * which nothing comes back for `SILENCE_MS` is given up.
+ * A port can be lost without a word (docs/platform.md, 9). While anything is unanswered the kernel is
+ * pinged, and a port on which nothing comes back for `SILENCE_MS` is given up.
  *
  * The kernel reads a port in order, so the answer to a ping shows that all written before it has arrived.
  * That is what `Call.delivered` says, and what lets acknowledgements be forgotten. A query is answered only after
- * everything before it is durable (DESIGN 6), so its answer shows that the commands written before it are the
- * kernel's for good, and that nobody need stay awake for them.
+ * everything before it is durable (docs/theory.md, Durability), so its answer shows that the commands
+ * written before it are the kernel's for good, and that nobody need stay awake for them.
  *
  * Invariants:
  * - A request is in `#calls` from `call` until its answer is handed over; it is never dropped because a port was lost.
