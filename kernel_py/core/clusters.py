@@ -80,6 +80,7 @@ class Clusters:
         roots = {name: Ref(self._vats.get(member).root, f"Alleged: {name}") for name, member in cluster.vats}
         call = kmarshal.serialize_call("bootstrap", [roots, {}])
         result = self._references.create_promise(None)
+        self._references.take_hold(result)
         self._state.set(schema.CLUSTERS, cluster_id, cluster._replace(result=result))
         self._promises.subscribe(cluster_id, result)
         target = roots[cluster.bootstrap].kref

@@ -246,6 +246,7 @@ class Control:
             if self._state.get(schema.PROMISES if slot[1] == "p" else schema.OBJECTS, slot) is None:
                 raise RequestError(f"there is no {slot}", "args")
         result = self._references.create_promise(None)
+        self._references.take_hold(result)
         record = self.find_request(key)
         assert record is not None
         self._state.set(schema.REQUESTS, key, record._replace(promise=result))

@@ -10,7 +10,6 @@ A vat's c-list changes only here, between its own deliveries, so parallel cranks
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,6 +62,7 @@ class Cranks:
             case ItemKind.MESSAGE:
                 delivery = self._translate_message(vat, number, item.payload, imports)
                 result = item.payload.result
+                self._queues.release(item.kind, item.payload)
             case ItemKind.NOTIFY:
                 delivery = self._translate_notify(vat, number, item.payload, imports)
             case ItemKind.START:
@@ -86,10 +86,10 @@ class Cranks:
         self._log.message("Got", (vat, number), message.target, call, message.result)
         target = self._references.kref_to_vref(vat, message.target, imports)
         methargs = self._data_to_vat(vat, call, imports)
-        result = None if message.result is None else self._references.give_result(vat, message.result, imports)
-        self._references.drop_hold(message.target)
-        for kref in message.slots:
-            self._references.drop_hold(kref)
+        result = None
+        if message.result is not None:
+            self._promises.set_decider(message.result, vat)
+            result = self._references.kref_to_vref(vat, message.result, imports)
         return ["message", target, {"methargs": methargs, "result": result}]
 
     def _translate_notify(self, vat: str, number: int, first: str, imports: list[str]) -> list[Any] | None:
@@ -102,10 +102,9 @@ class Cranks:
         if batch:
             self._log.notified((vat, number), list(batch))
             delivery = ["notify", self._data_of_settled(vat, batch, imports)]
-        queued = Counter(kpids)
         for kpid in batch:
-            self._references.delete_entry(vat, kpid, queued.pop(kpid, 0))
-        for kpid in queued.elements():
+            self._references.delete_entry(vat, kpid)
+        for kpid in kpids:
             self._references.drop_hold(kpid)
         return delivery
 

@@ -94,30 +94,15 @@ class Kernel:
         try:
             result = action()
             self._wake()
-            self._collect()
+            self._references.settle_counts()
         except BaseException:
             self._state.abort()
             self._outbox.rewind(marks)
-            self._references.take_freed()
+            self._references.forget_counts()
             self._promises.take_waiting()
             raise
         self._state.commit()
         return result
-
-    def _collect(self) -> None:
-        """Delete promises and orphans that nothing mentions any more."""
-        while freed := self._references.take_freed():
-            for kref in freed:
-                if kref[1] == "p":
-                    promise = self._state.get(schema.PROMISES, kref)
-                    if promise is not None and promise.refs == 0:
-                        self._references.delete_promise(kref)
-                        for slot in promise.slots:
-                            self._references.drop_hold(slot)
-                else:
-                    record = self._state.get(schema.OBJECTS, kref)
-                    if record is not None and record.owner is None and record.recognizable == 0:
-                        self._references.delete_object(kref)
 
     def _wake(self) -> None:
         """Tell requests and clusters that what they wait for is settled."""

@@ -3,8 +3,8 @@
 Owns promise life cycles and promise queues. The life cycle is `TRANSITIONS`; what is not in it is a
 kernel bug.
 
-A settlement, in order (the reference, 2.4): the references of the data, a notify for each subscriber,
-the data, the promise's queued messages routed again. So notifies precede released messages.
+A settlement, in order (the reference, 2.4): a notify for each subscriber, the data and the references it
+mentions, the promise's queued messages routed again. So notifies precede released messages.
 
 Everything is a loop over a work list: chains of rejected pipelined messages may be long.
 
@@ -51,10 +51,7 @@ class Promises:
         """Notify `subscriber` when the promise settles, or now if it has."""
         promise = self._references.get_promise(kpid)
         if promise.state is not PromiseState.UNRESOLVED:
-            if subscriber[0] == "v":
-                self._queues.append(subscriber, ItemKind.NOTIFY, kpid)
-            else:
-                self._waiting.append((subscriber, kpid))
+            self._notify(subscriber, kpid)
         elif subscriber not in promise.subscribers:
             state, refs, decider, subscribers, head, tail, body, slots = promise
             subscribers = tuple(sorted((*subscribers, subscriber)))
@@ -74,16 +71,11 @@ class Promises:
         state = TRANSITIONS.get((promise.state, action))
         if state is None:
             raise KernelBug(f"cannot {action} {kpid}: it is {promise.state}")
+        for subscriber in promise.subscribers:
+            self._notify(subscriber, kpid)
         for kref in data.slots:
             self._references.take_hold(kref)
-        refs = self._references.get_promise(kpid).refs  # its own data may mention it
-        for subscriber in promise.subscribers:
-            if subscriber[0] == "v":
-                self._queues.append_held(subscriber, ItemKind.NOTIFY, kpid)
-                refs += 1
-            else:
-                self._waiting.append((subscriber, kpid))
-        self._set(kpid, KernelPromise(state, refs, None, (), 0, 0, data.body, data.slots))
+        self._set(kpid, KernelPromise(state, promise.refs, None, (), 0, 0, data.body, data.slots))
         if promise.queue_head != promise.queue_tail:
             self._release(kpid, promise)
 
@@ -117,6 +109,12 @@ class Promises:
         finally:
             self._released.clear()
             self._is_draining = False
+
+    def _notify(self, subscriber: str, kpid: str) -> None:
+        if subscriber[0] == "v":
+            self._queues.append(subscriber, ItemKind.NOTIFY, kpid)
+        else:
+            self._waiting.append((subscriber, kpid))
 
     def _route(self, message: QueuedMessage) -> None:
         target = message.target

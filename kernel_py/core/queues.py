@@ -36,10 +36,6 @@ class Queues:
         """Put an item at the end of the vat's queue, taking the references it mentions."""
         for kref in mentions(kind, payload):
             self._references.take_hold(kref)
-        self.append_held(vat, kind, payload)
-
-    def append_held(self, vat: str, kind: ItemKind, payload: Any) -> None:
-        """Put an item at the end of the vat's queue; it takes over the caller's references on what it mentions."""
         sequence = self._state.next_number(schema.NEXT_SEQUENCE)
         delivered, next_object, next_promise, head, tail = self._state.get(schema.COUNTERS, vat)
         self._state.set(vat + ".queue", str(tail), QueueItem(sequence, kind, payload))

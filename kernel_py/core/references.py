@@ -8,8 +8,8 @@ Counting (the reference, 2.5):
     object ``(reachable, recognizable)``: importing c-list entries (recognizable; reachable too if
         R), queue mentions, resolution data, holds. The exporter's own entry counts nothing.
 
-Counts reach zero here but are acted on only at the end of the crank (`take_freed`), since a
-reference is often dropped and taken again within it.
+Counts change, and what is at zero goes, only at the end of the crank (`settle_counts`): most of what is
+dropped within one is taken again, and costs nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class References:
 
     def __init__(self, state: KernelState) -> None:
         self._state = state
-        self._freed: dict[str, None] = {}
+        self._changes: dict[str, int] = {}  # of this crank: of recognizable counts, and of promises' refs
+        self._reach_changes: dict[str, int] = {}
 
     # --- the tables -----------------------------------------------------------------------------
 
@@ -59,7 +60,7 @@ class References:
     def orphan(self, kref: str) -> None:
         """The object's vat is gone; the name stays for those who hold it."""
         self._state.set(schema.OBJECTS, kref, self.get_object(kref)._replace(owner=None))
-        self._freed[kref] = None
+        self._count(kref, 0, 0)
 
     def get_promise(self, kpid: str) -> KernelPromise:
         record = self._state.get(schema.PROMISES, kpid)
@@ -69,60 +70,68 @@ class References:
         return record
 
     def create_promise(self, decider: str | None) -> Kref:
-        """A new unresolved promise, with one reference: the caller's."""
+        """A new unresolved promise. It goes at the end of the crank if it is not held by then."""
         kpid = make_promise_kref(self._state.next_number(schema.NEXT_PROMISE))
-        promise = KernelPromise(PromiseState.UNRESOLVED, 1, decider, (), 0, 0, "", ())
+        promise = KernelPromise(PromiseState.UNRESOLVED, 0, decider, (), 0, 0, "", ())
         self._state.set(schema.PROMISES, kpid, promise)
+        self._count(kpid, 0, 0)
         return kpid
 
     # --- counts ---------------------------------------------------------------------------------
 
     def take_hold(self, kref: str) -> None:
         """Count one mention: of a queue, of resolution data, or of the kernel itself."""
-        if kref[1] == "p":
-            self._change_promise(kref, 1)
-        else:
-            self._change_object(kref, 1, 1)
+        self._count(kref, 1, 1)
 
     def drop_hold(self, kref: str) -> None:
         """Undo one `take_hold`. The name stays valid until the end of the crank."""
-        if kref[1] == "p":
-            self._change_promise(kref, -1)
-        else:
-            self._change_object(kref, -1, -1)
+        self._count(kref, -1, -1)
 
-    def _change_promise(self, kpid: str, change: int) -> None:
+    def _count(self, kref: str, reachable: int, recognizable: int) -> None:
+        """Note a change of counts; for a promise, `recognizable` is that of its ``refs``."""
+        self._changes[kref] = self._changes.get(kref, 0) + recognizable
+        if reachable and kref[1] == "o":
+            self._reach_changes[kref] = self._reach_changes.get(kref, 0) + reachable
+
+    def settle_counts(self) -> None:
+        """At the end of a crank: apply its changes of counts, and delete what nothing mentions any more."""
+        while self._changes:
+            changes, self._changes = self._changes, {}
+            reach_changes, self._reach_changes = self._reach_changes, {}
+            for kref, change in changes.items():
+                if kref[1] == "p":
+                    self._settle_promise(kref, change)
+                else:
+                    self._settle_object(kref, reach_changes.get(kref, 0), change)
+
+    def forget_counts(self) -> None:
+        """The crank is aborted."""
+        self._changes.clear()
+        self._reach_changes.clear()
+
+    def _settle_promise(self, kpid: str, change: int) -> None:
         state, refs, decider, subscribers, head, tail, body, slots = self.get_promise(kpid)
         refs += change
         if refs < 0:
             raise KernelBug(f"reference count of {kpid} below zero")
         if refs == 0:
-            self._freed[kpid] = None
-        self._state.set(
-            schema.PROMISES, kpid, KernelPromise(state, refs, decider, subscribers, head, tail, body, slots)
-        )
+            self._state.delete(schema.PROMISES, kpid)
+            for slot in slots:
+                self.drop_hold(slot)
+        elif change:
+            promise = KernelPromise(state, refs, decider, subscribers, head, tail, body, slots)
+            self._state.set(schema.PROMISES, kpid, promise)
 
-    def _change_object(self, kref: str, reachable: int, recognizable: int) -> None:
-        owner, reach, recog, iface = self.get_object(kref)
-        reach += reachable
-        recog += recognizable
-        if not 0 <= reach <= recog:
-            raise KernelBug(f"reference counts of {kref} out of range: {reach},{recog}")
-        if reach == 0:
-            self._freed[kref] = None
-        self._state.set(schema.OBJECTS, kref, KernelObject(owner, reach, recog, iface))
-
-    def take_freed(self) -> list[str]:
-        """References whose count touched zero since the last call; their counts may have risen again."""
-        freed = list(self._freed)
-        self._freed.clear()
-        return freed
-
-    def delete_object(self, kref: str) -> None:
-        self._state.delete(schema.OBJECTS, kref)
-
-    def delete_promise(self, kpid: str) -> None:
-        self._state.delete(schema.PROMISES, kpid)
+    def _settle_object(self, kref: str, reach_change: int, change: int) -> None:
+        owner, reachable, recognizable, iface = self.get_object(kref)
+        reachable += reach_change
+        recognizable += change
+        if not 0 <= reachable <= recognizable:
+            raise KernelBug(f"reference counts of {kref} out of range: {reachable},{recognizable}")
+        if recognizable == 0 and owner is None:
+            self._state.delete(schema.OBJECTS, kref)
+        elif change or reach_change:
+            self._state.set(schema.OBJECTS, kref, KernelObject(owner, reachable, recognizable, iface))
 
     # --- c-lists --------------------------------------------------------------------------------
 
@@ -144,43 +153,21 @@ class References:
             if not entry.is_reachable:
                 self._state.set(table, kref, ClistEntry(entry.vref, is_reachable=True))
                 if kref[1] == "o" and not is_vat_allocated(entry.vref):
-                    self._change_object(kref, 1, 0)
+                    self._count(kref, 1, 0)
             return Vref(entry.vref)
-        if kref[1] == "p":
-            self._change_promise(kref, 1)
-        else:
-            if self.find_owner(kref) == vat:
-                raise KernelBug(f"{vat} owns {kref} but its c-list has no entry for it")
-            self._change_object(kref, 1, 1)
-        imports.append(kref)
-        return self._add_import(vat, kref)
-
-    def give_result(self, vat: str, kpid: str, imports: list[str]) -> Vref:
-        """Make the vat the decider of a message's result, and return its name for it.
-
-        Takes over the reference that the message held; adds `kpid` to `imports` if the vat did not know it.
-        """
-        entry: ClistEntry | None = self._state.get(vat + ".clist", kpid)
-        state, refs, _, subscribers, head, tail, body, slots = self.get_promise(kpid)
-        if entry is None:
-            imports.append(kpid)
-            vref = self._add_import(vat, kpid)
-        else:
-            refs -= 1
-            vref = Vref(entry.vref)
-        self._state.set(schema.PROMISES, kpid, KernelPromise(state, refs, vat, subscribers, head, tail, body, slots))
-        return vref
-
-    def _add_import(self, vat: str, kref: str) -> Vref:
         delivered, next_object, next_promise, head, tail = self._state.get(schema.COUNTERS, vat)
         if kref[1] == "p":
             vref = make_imported_promise(next_promise)
             next_promise += 1
         else:
+            if self.find_owner(kref) == vat:
+                raise KernelBug(f"{vat} owns {kref} but its c-list has no entry for it")
             vref = make_imported_object(next_object)
             next_object += 1
         self._state.set(schema.COUNTERS, vat, VatCounters(delivered, next_object, next_promise, head, tail))
         self._add_entry(vat, kref, vref)
+        self._count(kref, 1, 1)
+        imports.append(kref)
         return vref
 
     def vref_to_kref(self, vat: str, vref: Vref, iface: str = "") -> Kref:
@@ -202,9 +189,11 @@ class References:
             return Kref(kref)
         if not is_vat_allocated(vref):
             raise IllegalSyscall(f"{vref} was never given to this vat")
-        kref = self.create_promise(vat) if is_promise(vref) else self.create_object(vat, iface)
-        self._add_entry(vat, kref, vref)
-        return Kref(kref)
+        if not is_promise(vref):
+            kref = self.create_object(vat, iface)
+            self._add_entry(vat, kref, vref)
+            return kref
+        return self._export_promise(vat, vref, vat)
 
     def add_result(self, vat: str, vpid: Vref) -> Kref:
         """Register the result of a send, a name new to the vat: nobody decides it while the message is on its way.
@@ -214,8 +203,12 @@ class References:
         """
         if not is_vat_allocated(vpid) or self.find_kref(vat, vpid) is not None:
             raise IllegalSyscall(f"a send's result must be a new promise of the vat, not {vpid}")
-        kpid = self.create_promise(None)
+        return self._export_promise(vat, vpid, None)
+
+    def _export_promise(self, vat: str, vpid: Vref, decider: str | None) -> Kref:
+        kpid = self.create_promise(decider)
         self._add_entry(vat, kpid, vpid)
+        self._count(kpid, 1, 1)
         return kpid
 
     def add_export(self, vat: str, kref: str, vref: Vref) -> None:
@@ -227,17 +220,11 @@ class References:
         self._state.set(table, kref, ClistEntry(vref, is_reachable=True))
         self._state.set(table, vref, kref)
 
-    def delete_entry(self, vat: str, kref: str, holds: int = 0) -> None:
-        """Take `kref` out of the vat's c-list, with the counts that the entry stood for.
-
-        Args:
-            holds: of a promise, that the caller drops at the same time.
-        """
+    def delete_entry(self, vat: str, kref: str) -> None:
+        """Take `kref` out of the vat's c-list, with the counts that the entry stood for."""
         table = vat + ".clist"
         entry: ClistEntry = self._state.get(table, kref)
         self._state.delete(table, kref)
         self._state.delete(table, entry.vref)
-        if kref[1] == "p":
-            self._change_promise(kref, -1 - holds)
-        elif not is_vat_allocated(Vref(entry.vref)):
-            self._change_object(kref, -1 if entry.is_reachable else 0, -1)
+        if kref[1] == "p" or not is_vat_allocated(Vref(entry.vref)):
+            self._count(kref, -1 if entry.is_reachable else 0, -1)

@@ -180,7 +180,8 @@ class _View:
         for kref, record in self.objects.items():
             assert (record.reachable, record.recognizable) == (reachable[kref], held[kref]), kref
             assert record.owner is not None or record.recognizable
-        assert not self.kernel._references._freed
+        assert not self.kernel._references._changes
+        assert not self.kernel._references._reach_changes
 
     def check_promises(self) -> None:
         """An unresolved promise has a living decider, or is the result of one message on its way."""
