@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Playwright
 
 from e2e.harness.browser import ROOT, ExtensionBrowser
@@ -82,7 +84,8 @@ def shared_control(playwright: Playwright, tmp_path_factory: pytest.TempPathFact
 def _keep(browser: ExtensionBrowser, name: str) -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     for number, page in enumerate(browser.context.pages):
-        page.screenshot(path=OUT / f"{name}-page{number}.png")
+        with suppress(PlaywrightError):  # it may have crashed
+            page.screenshot(path=OUT / f"{name}-page{number}.png")
     browser.context.tracing.stop(path=OUT / f"{name}.zip")
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from pathlib import Path
+
 import pytest
 
-from e2e.harness.browser import ExtensionBrowser
+from e2e.conftest import Launch
+from e2e.harness.browser import EXTENSION, ExtensionBrowser
 from e2e.harness.control import Control
+from e2e.harness.plain import wait_until
 
 COUNTER = """
 import os
@@ -33,7 +39,9 @@ def build_root_object(powers, parameters, baggage):
     return Counter()
 """
 
-both_kinds = pytest.mark.parametrize("kind", ["iframe", "worker"])
+KINDS = ("iframe", "worker")
+
+both_kinds = pytest.mark.parametrize("kind", KINDS)
 
 
 @both_kinds
@@ -61,6 +69,80 @@ def test_a_realm_outlives_the_service_worker(
     browser_with_extension.kill_service_worker()
     assert control.call(root, "add") == "2"
     assert _list_workers(browser_with_extension) == before
+
+
+def test_a_vat_whose_document_is_gone_is_restored(browser_with_extension: ExtensionBrowser, control: Control) -> None:
+    roots = [control.launch_one(COUNTER, kind) for kind in KINDS]
+    for root in roots:
+        control.call(root, "add", "5")
+    browser_with_extension.open_page().evaluate("chrome.offscreen.closeDocument()")
+    for root in roots:
+        assert control.call(root, "add") == "6"
+
+
+def test_an_iframe_vat_whose_process_has_crashed_is_restored(
+    browser_with_extension: ExtensionBrowser, control: Control
+) -> None:
+    root = control.launch_one(COUNTER, "iframe")
+    control.call(root, "add", "5")
+    browser_with_extension.attach_vat_host().attach_child("iframe").post("Page.crash")
+    assert control.call(root, "add") == "6"
+
+
+@both_kinds
+def test_a_delivery_that_always_ends_its_realm_is_rejected_and_the_vat_lives_on(control: Control, kind: str) -> None:
+    root = control.launch_one(COUNTER, kind)
+    control.call(root, "add", "5")
+    settled = control.send(root, "exit")
+    assert settled["status"] == "rejected"
+    assert "3 times" in settled["value"]
+    assert control.call(root, "add") == "6"
+
+
+@both_kinds
+def test_a_hung_realm_is_gone_when_its_vat_is_terminated(
+    browser_with_extension: ExtensionBrowser, control: Control, kind: str
+) -> None:
+    root = control.launch_one(COUNTER, kind)
+    hung = control.start("send", target=root, method="hang", args="")
+    control.request("terminateVat", vat="v1")
+    assert control.result(hung)["status"] == "rejected"
+    wait_until(lambda: "gone" if not _list_workers(browser_with_extension) else None)
+
+
+@pytest.fixture
+def extension_without_images(tmp_path: Path) -> Path:
+    copy = tmp_path / "without-images"
+    shutil.copytree(EXTENSION, copy, copy_function=os.link, ignore=shutil.ignore_patterns("*.image"))
+    return copy
+
+
+@pytest.fixture
+def extension_with_broken_images(extension_without_images: Path) -> Path:
+    for name in ("kernel", "realm"):
+        image = bytearray((EXTENSION / f"{name}.image").read_bytes())
+        # The name of Pyodide's build, which the image says that it fits.
+        at = image.index(b'"build":"') + 10
+        image[at] ^= 1
+        (extension_without_images / f"{name}.image").write_bytes(image)
+    return extension_without_images
+
+
+def test_without_memory_images_everything_starts_cold(launch_browser: Launch, extension_without_images: Path) -> None:
+    control = launch_browser(extension=extension_without_images).open_control()
+    for kind in KINDS:
+        assert control.call(control.launch_one(COUNTER, kind), "add") == "1"
+    assert control.request("status")["kernel"]["boot"] == "cold"
+
+
+def test_images_that_do_not_fit_lead_to_a_cold_start_and_the_status_says_why(
+    launch_browser: Launch, extension_with_broken_images: Path
+) -> None:
+    control = launch_browser(extension=extension_with_broken_images).open_control()
+    assert control.call(control.launch_one(COUNTER, "worker"), "add") == "1"
+    kernel = control.request("status")["kernel"]
+    assert kernel["boot"] == "cold"
+    assert "another build of Pyodide" in kernel["problem"]
 
 
 def _list_workers(browser: ExtensionBrowser) -> set[str]:
