@@ -122,9 +122,13 @@ def test_a_panel_takes_over_what_a_closed_one_left_unanswered(
     expect(other.sent(root, "wait")).to_contain_text("open after 1 waits")
 
 
-def test_an_error_in_a_vat_is_found_in_the_log_with_its_causes(tab: Panel) -> None:
+def test_an_error_in_a_vat_is_shown_with_its_traceback_and_causes(tab: Panel) -> None:
     _launch_latch(tab)
-    expect(tab.send(tab.target.input_value(), "fail")).to_contain_text("ValueError('no luck')")
+    sent = tab.send(tab.target.input_value(), "fail")
+    expect(sent).to_contain_text("ValueError('no luck')")
+    expect(sent).to_contain_text("raised in vat latch (v1), delivery 3")
+    expect(sent.get_by_role("region", name="Traceback").first).to_contain_text("in fail")
+    expect(sent.get_by_role("list", name="Causes")).to_contain_text("KeyError: 'key'")
     tab.log_row("ValueError: no luck").click()
     detail = tab.page.get_by_role("complementary", name="Selected message")
     expect(detail.get_by_role("region", name="Traceback").first).to_contain_text("in fail")

@@ -8,6 +8,7 @@
 
 import { computed, signal, type ReadonlySignal, type Signal } from "@preact/signals";
 import type { ClusterStatus, KernelEvent, KernelObject, Launched, Settled, Status, VatStatus } from "./api.ts";
+import { ErrorReports } from "./error_reports.ts";
 import { formatDuration } from "./format.ts";
 import { Launches, type Draft } from "./launches.ts";
 import { LogBuffer } from "./log_buffer.ts";
@@ -64,6 +65,7 @@ export class PanelModel {
   readonly launches: Launches;
   readonly log: LogBuffer;
   readonly objects: ObjectList;
+  readonly errors = new ErrorReports();
   readonly #status = signal<Status | null>(null);
   readonly #notices = signal<readonly Notice[]>([]);
   readonly #announcement = signal("");
@@ -308,6 +310,7 @@ export class PanelModel {
 
   #takeEvent(event: KernelEvent): void {
     this.log.add(event);
+    this.errors.take(event);
     this.refresh();
   }
 

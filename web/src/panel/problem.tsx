@@ -13,27 +13,27 @@ interface ProblemProps {
   readonly path?: string;
   /** The kernel's class of error. */
   readonly kind?: string;
+  /** What a vat printed about it, and where. */
+  readonly report?: { readonly where: string; readonly text: string } | undefined;
   /** Further buttons. */
   readonly children?: ComponentChildren;
 }
 
-export function Problem({ text, title = "", path = "", kind = "", children }: ProblemProps): VNode {
+export function Problem({ text, title = "", path = "", kind = "", report, children }: ProblemProps): VNode {
   // The kernel's messages begin with the path; it is shown by itself.
   const message = path !== "" && text.startsWith(`${path}: `) ? text.slice(path.length + 2) : text;
   const [first, ...causes] = parseFailures(message);
+  const whole = path === "" || message === text ? text : `${path}: ${message}`;
   return (
     <div class="problem" role="group" aria-label={title === "" ? "Error" : title}>
       {title !== "" && <strong class="problem-title">{title}</strong>}
       {first !== undefined && <OneFailure failure={first} />}
-      {causes.length > 0 && (
-        <ol class="causes" aria-label="Causes">
-          {causes.map((cause, index) => (
-            <li key={index}>
-              <span class="relation">{cause.relation}</span>
-              <OneFailure failure={cause} />
-            </li>
-          ))}
-        </ol>
+      <Causes causes={causes} />
+      {report !== undefined && (
+        <>
+          <span class="relation">{report.where}</span>
+          <Report text={report.text} />
+        </>
       )}
       <div class="problem-foot">
         {path !== "" && (
@@ -44,9 +44,36 @@ export function Problem({ text, title = "", path = "", kind = "", children }: Pr
         {kind !== "" && <span class="muted">{kind}</span>}
         <span class="spring" />
         {children}
-        <CopyButton text={path === "" || message === text ? text : `${path}: ${message}`} label="Copy error" />
+        <CopyButton
+          text={report === undefined ? whole : `${whole}\n\n${report.where}:\n${report.text}`}
+          label="Copy error"
+        />
       </div>
     </div>
+  );
+}
+
+function Report({ text }: { readonly text: string }): VNode {
+  const [first, ...causes] = parseFailures(text);
+  return (
+    <>
+      {first !== undefined && <Traceback text={first.traceback === "" ? first.summary : first.traceback} />}
+      <Causes causes={causes} />
+    </>
+  );
+}
+
+function Causes({ causes }: { readonly causes: readonly Failure[] }): VNode | null {
+  if (causes.length === 0) return null;
+  return (
+    <ol class="causes" aria-label="Causes">
+      {causes.map((cause, index) => (
+        <li key={index}>
+          <span class="relation">{cause.relation}</span>
+          <OneFailure failure={cause} />
+        </li>
+      ))}
+    </ol>
   );
 }
 
@@ -56,12 +83,16 @@ function OneFailure({ failure }: { readonly failure: Failure }): VNode {
       <p class="problem-summary">
         <RefText text={failure.summary} />
       </p>
-      {failure.traceback !== "" && (
-        // Scrolls by itself, so it takes the focus.
-        <pre class="traceback" tabIndex={0} role="region" aria-label="Traceback">
-          {failure.traceback}
-        </pre>
-      )}
+      {failure.traceback !== "" && <Traceback text={failure.traceback} />}
     </>
+  );
+}
+
+/** Scrolls by itself, so it takes the focus. */
+function Traceback({ text }: { readonly text: string }): VNode {
+  return (
+    <pre class="traceback" tabIndex={0} role="region" aria-label="Traceback">
+      {text}
+    </pre>
   );
 }

@@ -3,7 +3,9 @@
 import { useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import type { TargetedKeyboardEvent, TargetedSubmitEvent, VNode } from "preact";
+import type { Settled } from "./api.ts";
 import { usePanel } from "./context.ts";
+import { errorIdOf } from "./error_reports.ts";
 import { formatDuration, formatTime } from "./format.ts";
 import { Chip, CopyButton, Empty, RefText, Spinner } from "./parts.tsx";
 import { Problem } from "./problem.tsx";
@@ -142,7 +144,7 @@ function HistoryItem({ record }: { readonly record: SendRecord }): VNode {
           <RefText text={outcome.settled.value} />
         </pre>
       )}
-      {outcome.kind === "settled" && outcome.settled.status === "rejected" && <Problem text={outcome.settled.value} />}
+      {outcome.kind === "settled" && outcome.settled.status === "rejected" && <Rejection settled={outcome.settled} />}
       {outcome.kind === "refused" && (
         <Problem
           title="The kernel did not send it"
@@ -182,6 +184,16 @@ function HistoryItem({ record }: { readonly record: SendRecord }): VNode {
       </div>
     </li>
   );
+}
+
+/** The error, and what the vat that raised it printed about it, if that was seen here. */
+function Rejection({ settled }: { readonly settled: Settled }): VNode {
+  const model = usePanel();
+  const found = model.errors.find(errorIdOf(settled));
+  if (found === undefined) return <Problem text={settled.value} />;
+  const vat = model.findVat(found.vat);
+  const where = `raised in vat ${vat === undefined ? found.vat : `${vat.name} (${found.vat})`}, delivery ${found.number}`;
+  return <Problem text={settled.value} report={{ where, text: found.text }} />;
 }
 
 function SendState({ record }: { readonly record: SendRecord }): VNode {

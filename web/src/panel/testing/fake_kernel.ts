@@ -59,6 +59,8 @@ export class FakeKernel {
   readonly clusters: Cluster[] = [];
   readonly vats: Vat[] = [];
   readonly objects: Record<string, unknown>[] = [];
+  /** The id of the next error, of which nothing is printed any more; "" for a new one. */
+  nextErrorId = "";
   readonly #links = new Set<Link>();
   readonly #held = new Set<string>();
   /** The method whose next request the worker does not survive; or "". */
@@ -354,12 +356,15 @@ export class FakeKernel {
     this.emit({ class: "Got", vat, number, target, method, args, result: promise });
     if (method === "fail") {
       const value = "ValueError('insufficient funds: 3 of 5')";
-      for (const text of TRACEBACK.split("\n")) this.emit({ class: "Console", vat, number, text });
+      const isPrinted = this.nextErrorId === "";
+      const id = isPrinted ? `error:liveSlots:${vat}#${70_000 + number}` : this.nextErrorId;
+      const lines = isPrinted ? `${id}: ${TRACEBACK}`.split("\n") : [];
+      for (const text of lines) this.emit({ class: "Console", vat, number, text });
       this.emit({ class: "Rejected", vat, number, promise, value });
       return {
         status: "rejected",
         value,
-        body: '#{"#error":"insufficient funds: 3 of 5","name":"ValueError"}',
+        body: `#{"#error":"insufficient funds: 3 of 5","errorId":"${id}","name":"ValueError"}`,
         slots: [],
       };
     }
