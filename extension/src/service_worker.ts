@@ -12,7 +12,7 @@ import createModule from "pyodide/pyodide.asm.mjs";
 import { loadPyodide } from "pyodide/pyodide.mjs";
 
 import { connectToFailure } from "../../web/src/kernel/failed_kernel.ts";
-import { RunningKernel, type KernelClient } from "../../web/src/kernel/kernel.ts";
+import { loadKernelAssets, RunningKernel, type KernelClient } from "../../web/src/kernel/kernel.ts";
 import { VatHostLink } from "../../web/src/kernel/vat_host_link.ts";
 import { parseCreateModule, parseLoadPyodide } from "../../web/src/pyodide/api.ts";
 import { parseHostMessage } from "../../web/src/shared/messages.ts";
@@ -34,13 +34,16 @@ interface Life {
 let life = begin();
 
 function begin(): Life {
+  // Everything that takes time begins at once.
+  const assets = loadKernelAssets(BASE);
+  assets.catch(() => undefined);
   const opened = (async () => {
     const store = await IndexedDbStore.open(DATABASE);
     return { store, link: new VatHostLink(new OffscreenFinder(OFFSCREEN_URL), store.epoch) };
   })();
   const kernel = opened.then(({ store, link }) =>
     RunningKernel.start({
-      base: BASE,
+      assets,
       loadPyodide: parseLoadPyodide({ loadPyodide }),
       createModule: parseCreateModule({ default: createModule }),
       store,

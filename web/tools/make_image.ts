@@ -40,7 +40,7 @@ async function main(): Promise<void> {
   const options: BootOptions = {
     loadPyodide: parseLoadPyodide(await importFile(join(pyodideFolder, "pyodide.mjs"))),
     createModule: parseCreateModule(await importFile(join(pyodideFolder, "pyodide.asm.mjs"))),
-    indexUrl: pyodideFolder,
+    files: pyodideFolder,
     sources: await readFile(sourcesPath),
     image: null,
     jsGlobals: what === "kernel" ? globalThis : makeJsGlobals(),

@@ -8,21 +8,38 @@
  * kernel. Clients have numbers that are not used twice.
  */
 
-import { bootPyodide } from "../pyodide/boot.ts";
+import { bootPyodide, type PyodideFiles } from "../pyodide/boot.ts";
 import type { CreateModule, LoadPyodide } from "../pyodide/api.ts";
-import { fetchBytes, findBytes } from "../shared/assets.ts";
+import { fetchAsset, fetchBytes, findBytes } from "../shared/assets.ts";
 import { parseChoice, parseFields, ParseError } from "../shared/parse.ts";
 import { REALM_KINDS } from "../shared/messages.ts";
 import type { IndexedDbStore } from "../store/indexed_db.ts";
 import type { VatHostLink } from "./vat_host_link.ts";
 
 export interface KernelOptions {
-  /** URL of the folder of `ASSETS`. */
-  readonly base: string;
+  readonly assets: Promise<KernelAssets>;
   readonly loadPyodide: LoadPyodide;
   readonly createModule: CreateModule;
   readonly store: IndexedDbStore;
   readonly link: VatHostLink;
+}
+
+export interface KernelAssets {
+  readonly files: PyodideFiles;
+  readonly sources: ArrayBuffer;
+  /** A memory image to start from; null for a cold start. */
+  readonly image: ArrayBuffer | null;
+}
+
+/** Read what a kernel is made of. `base`: URL of the folder of `ASSETS`. */
+export async function loadKernelAssets(base: string): Promise<KernelAssets> {
+  const [wasm, stdlib, sources, image] = await Promise.all([
+    WebAssembly.compileStreaming(fetchAsset(base, "wasm")),
+    fetchBytes(base, "stdlib"),
+    fetchBytes(base, "sources"),
+    findBytes(base, "kernelImage"),
+  ]);
+  return { files: { wasm, stdlib }, sources, image };
 }
 
 /** One connection of a panel. */
@@ -65,16 +82,13 @@ export class RunningKernel {
   }
 
   static async start(options: KernelOptions): Promise<RunningKernel> {
-    // The vat host is asked meanwhile: its answer takes longer than it takes Python to start if it must be made.
+    // The vat host is asked meanwhile: if it must be made, that takes longer than starting Python.
     const living = options.link.reconnect();
-    const [sources, image] = await Promise.all([
-      fetchBytes(options.base, "sources"),
-      findBytes(options.base, "kernelImage"),
-    ]);
+    const { files, sources, image } = await options.assets;
     const { pyodide, boot, problem } = await bootPyodide({
       loadPyodide: options.loadPyodide,
       createModule: options.createModule,
-      indexUrl: new URL("pyodide/", options.base).href,
+      files,
       sources: new Uint8Array(sources),
       image: image === null ? null : new Uint8Array(image),
       jsGlobals: globalThis,
@@ -82,6 +96,8 @@ export class RunningKernel {
         console.log(line);
       },
     });
+    // Copied by now; the collector might leave it for long.
+    image?.transfer(0);
     if (problem !== "") console.warn(`the kernel took a cold start: ${problem}`);
     const senders = new Map<number, (text: string) => void>();
     const realms = (await living).map(({ vat, incarnation }) => [vat, incarnation]);

@@ -27,11 +27,21 @@ const SOURCES_PATH = "/lib/kernel_py.zip";
 /** As in the pinned Pyodide's own pyodide-lock.json; it refuses to start with another. */
 const ABI_VERSION = "2026_0";
 
+export interface PyodideFiles {
+  /** pyodide.asm.wasm, compiled. */
+  readonly wasm: WebAssembly.Module;
+  /** python_stdlib.zip. */
+  readonly stdlib: ArrayBuffer;
+}
+
+/** A place that nothing serves: what Pyodide fetches from it comes from `PyodideFiles`. */
+const NOWHERE = "https://pyodide.invalid/";
+
 export interface BootOptions {
   readonly loadPyodide: LoadPyodide;
   readonly createModule: CreateModule;
-  /** Where pyodide.asm.wasm and python_stdlib.zip are: a URL ending in a slash, or a folder in Node. */
-  readonly indexUrl: string;
+  /** What Pyodide would fetch, or the folder where it is, in Node. */
+  readonly files: PyodideFiles | string;
   /** A zip archive that has the package kernel_py at its top. */
   readonly sources: Uint8Array;
   /** A memory image file; null for a cold start. */
@@ -67,7 +77,7 @@ export async function bootPyodide(options: BootOptions): Promise<Started> {
 }
 
 export async function startCold(options: BootOptions): Promise<Pyodide> {
-  const pyodide = await options.loadPyodide({
+  const pyodide = await load(options, {
     ...makeConfig(options),
     createPyodideModule: (settings) => createModule(options, settings),
     _makeSnapshot: options.makeSnapshot ?? false,
@@ -77,7 +87,7 @@ export async function startCold(options: BootOptions): Promise<Pyodide> {
 }
 
 async function startFromImage(options: BootOptions, image: Image): Promise<Pyodide> {
-  return await options.loadPyodide({
+  return await load(options, {
     ...makeConfig(options),
     createPyodideModule: async (settings) => {
       const module = await createModule(options, settings);
@@ -107,7 +117,7 @@ export async function instantiateImage(options: BootOptions, image: Image): Prom
       },
       _loadSnapshot: new Uint8Array(),
     };
-    options.loadPyodide(config).catch(reject);
+    load(options, config).catch(reject);
   });
   const module = await createModule(options, settings);
   module.API.initializeStreams(() => null, options.print, options.print);
@@ -133,9 +143,35 @@ async function createModule(options: BootOptions, settings: EmscriptenSettings):
   return module;
 }
 
+/** `loadPyodide`, with what it fetches handed to it. Nothing else may fetch meanwhile. */
+async function load(options: BootOptions, config: PyodideConfig): Promise<Pyodide> {
+  const { files } = options;
+  if (typeof files === "string") return await options.loadPyodide(config);
+  const { fetch } = globalThis;
+  const { instantiateStreaming } = WebAssembly;
+  globalThis.fetch = (url) => Promise.resolve(serve(url instanceof Request ? url.url : String(url), files));
+  WebAssembly.instantiateStreaming = async (_response, imports) => ({
+    module: files.wasm,
+    instance: await WebAssembly.instantiate(files.wasm, imports),
+  });
+  try {
+    return await options.loadPyodide(config);
+  } finally {
+    globalThis.fetch = fetch;
+    WebAssembly.instantiateStreaming = instantiateStreaming;
+  }
+}
+
+function serve(url: string, files: PyodideFiles): Response {
+  if (url === `${NOWHERE}python_stdlib.zip`) return new Response(files.stdlib);
+  // Only looked at by what replaces WebAssembly.instantiateStreaming.
+  if (url === `${NOWHERE}pyodide.asm.wasm`) return new Response();
+  return new Response(null, { status: 404 });
+}
+
 function makeConfig(options: BootOptions): Omit<PyodideConfig, "createPyodideModule"> {
   return {
-    indexURL: options.indexUrl,
+    indexURL: typeof options.files === "string" ? options.files : NOWHERE,
     // There are no packages to load; this spares fetching the list of them.
     lockFileContents: JSON.stringify({ info: { abi_version: ABI_VERSION }, packages: {} }),
     enableRunUntilComplete: false,

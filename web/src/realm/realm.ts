@@ -16,7 +16,7 @@ import type { TextFunction } from "../pyodide/text_function.ts";
 import type { RealmAssets, RealmCommand, RealmReport } from "../shared/messages.ts";
 import { describeError } from "../shared/parse.ts";
 import { bootRealm } from "./boot_realm.ts";
-import { freezeClocksAndEntropy, makeJsGlobals, replaceGlobal } from "./freeze.ts";
+import { freezeClocksAndEntropy, makeJsGlobals } from "./freeze.ts";
 import { scrubGlobals } from "./scrub.ts";
 
 /** URLs of Pyodide's two scripts, which the realm may import. */
@@ -24,9 +24,6 @@ export interface ScriptUrls {
   readonly pyodide: string;
   readonly pyodideAsm: string;
 }
-
-/** A place that nothing serves: what Pyodide fetches comes from the assets. */
-const INDEX_URL = "https://realm.invalid/";
 
 export function startRealm(control: MessagePort, urls: ScriptUrls): void {
   const realm = new Realm(control, urls);
@@ -79,27 +76,15 @@ class Realm {
     if (this.#port !== null) this.#greet(this.#port);
   }
 
-  /** Import the scripts, and let what Pyodide fetches come from the assets. */
   async #prepare(assets: RealmAssets): Promise<BootOptions> {
     const loadPyodide = parseLoadPyodide(await import(/* @vite-ignore */ this.#urls.pyodide));
     const createModule = parseCreateModule(await import(/* @vite-ignore */ this.#urls.pyodideAsm));
-    const module = assets.wasm instanceof WebAssembly.Module ? assets.wasm : await WebAssembly.compile(assets.wasm);
-    replaceGlobal("fetch", (url: URL | string) =>
-      Promise.resolve(
-        String(url).endsWith(".zip")
-          ? new Response(assets.stdlib)
-          : new Response(null, { headers: { "content-type": "application/wasm" } }),
-      ),
-    );
-    WebAssembly.instantiateStreaming = async (_response, imports) => ({
-      module,
-      instance: await WebAssembly.instantiate(module, imports),
-    });
+    const wasm = assets.wasm instanceof WebAssembly.Module ? assets.wasm : await WebAssembly.compile(assets.wasm);
     const print = console.log.bind(console);
     return {
       loadPyodide,
       createModule,
-      indexUrl: INDEX_URL,
+      files: { wasm, stdlib: assets.stdlib },
       sources: new Uint8Array(assets.sources),
       image: assets.image === null ? null : new Uint8Array(assets.image),
       jsGlobals: makeJsGlobals(),
