@@ -10,7 +10,7 @@ A vat's c-list changes only here, between its own deliveries, so parallel cranks
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kernel_py.core import kmarshal, schema
@@ -48,13 +48,15 @@ class Cranks:
         self._log = shared.log
         self._limits = shared.limits
         self._promises = promises
+        self._counters: Mapping[str, VatCounters] = shared.state.view(schema.COUNTERS)
+        self._inflight: Mapping[str, Inflight] = shared.state.view(schema.INFLIGHT)
 
     # --- dispatch -------------------------------------------------------------------------------
 
     def begin_next(self, vat: str, now_ms: int) -> None:
         """Turn the head of an idle vat's queue into a delivery, or into nothing if it has become moot."""
         item = self._queues.take_head(vat)
-        number = self._state.get(schema.COUNTERS, vat).delivered + 1
+        number = self._counters[vat].delivered + 1
         imports: list[str] = []
         result: str | None = None
         delivery: list[Any] | None
@@ -147,7 +149,7 @@ class Cranks:
         Raises:
             VatFault: the reply is illegal, or says that the delivery failed. The transaction must be dropped.
         """
-        inflight = self._state.get(schema.INFLIGHT, vat)
+        inflight = self._inflight.get(vat)
         if inflight is None or inflight.number != done.number:
             raise IllegalSyscall(f"a reply to delivery {done.number}, which was not sent")
         if done.error is not None:
@@ -157,7 +159,7 @@ class Cranks:
             done.number, inflight.time_ms, inflight.text, canonical.dump(done.syscalls), None
         )
         self._state.append_transcript(vat, done.number, entry)
-        _, next_object, next_promise, head, tail = self._state.get(schema.COUNTERS, vat)
+        _, next_object, next_promise, head, tail = self._counters[vat]
         counters = VatCounters(done.number, next_object, next_promise, head, tail)
         self._state.set(schema.COUNTERS, vat, counters)
         self._state.delete(schema.INFLIGHT, vat)
@@ -223,10 +225,9 @@ class Cranks:
 
     def rewind(self, vat: str) -> Inflight:
         """Forget the dispatch in flight: the vat was put back to before it, so it never saw the imports."""
-        inflight = self._state.get(schema.INFLIGHT, vat)
+        inflight = self._inflight.get(vat)
         if inflight is None:
             raise KernelBug(f"{vat} has nothing in flight to rewind")
-        assert isinstance(inflight, Inflight)
         if inflight.result is not None:
             self._promises.set_decider(inflight.result, None)
         for kref in inflight.imports:

@@ -13,7 +13,7 @@ Invariants:
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kernel_py.core import schema
@@ -28,6 +28,8 @@ class Queues:
     def __init__(self, state: KernelState, references: References) -> None:
         self._state = state
         self._references = references
+        self._counters: Mapping[str, VatCounters] = state.view(schema.COUNTERS)
+        self._inflight = state.view(schema.INFLIGHT)
         self._ready: list[tuple[int, str]] = []
         for vat in state.rows(schema.COUNTERS):
             self.offer(vat)
@@ -37,7 +39,7 @@ class Queues:
         for kref in mentions(kind, payload):
             self._references.take_hold(kref)
         sequence = self._state.next_number(schema.NEXT_SEQUENCE)
-        delivered, next_object, next_promise, head, tail = self._state.get(schema.COUNTERS, vat)
+        delivered, next_object, next_promise, head, tail = self._counters[vat]
         self._state.set(vat + ".queue", str(tail), QueueItem(sequence, kind, payload))
         self._state.set(schema.COUNTERS, vat, VatCounters(delivered, next_object, next_promise, head, tail + 1))
         if head == tail:
@@ -49,7 +51,7 @@ class Queues:
             self._references.drop_hold(kref)
 
     def find_head(self, vat: str) -> QueueItem | None:
-        counters = self._state.get(schema.COUNTERS, vat)
+        counters = self._counters.get(vat)
         if counters is None or counters.queue_head == counters.queue_tail:
             return None
         item = self._state.get(vat + ".queue", str(counters.queue_head))
@@ -58,7 +60,7 @@ class Queues:
 
     def take_head(self, vat: str) -> QueueItem:
         """Remove the head. The references it holds are now the caller's to `release`."""
-        delivered, next_object, next_promise, head, tail = self._state.get(schema.COUNTERS, vat)
+        delivered, next_object, next_promise, head, tail = self._counters[vat]
         item = self._state.get(vat + ".queue", str(head))
         assert isinstance(item, QueueItem)
         self._state.delete(vat + ".queue", str(head))
@@ -67,7 +69,7 @@ class Queues:
 
     def take_notifies(self, vat: str, accept: Callable[[str], bool]) -> list[str]:
         """Remove and return the promises of the notifies at the head, until another item or one not accepted."""
-        delivered, next_object, next_promise, head, tail = self._state.get(schema.COUNTERS, vat)
+        delivered, next_object, next_promise, head, tail = self._counters[vat]
         table = vat + ".queue"
         kpids: list[str] = []
         while head < tail:
@@ -82,8 +84,8 @@ class Queues:
         return kpids
 
     def count(self, vat: str) -> int:
-        counters = self._state.get(schema.COUNTERS, vat)
-        return 0 if counters is None else int(counters.queue_tail - counters.queue_head)
+        counters = self._counters.get(vat)
+        return 0 if counters is None else counters.queue_tail - counters.queue_head
 
     def offer(self, vat: str) -> None:
         """Say that the vat may have become idle with a non-empty queue."""
@@ -97,7 +99,7 @@ class Queues:
         while ready:
             sequence, vat = ready[0]
             item = self.find_head(vat)
-            if item is not None and item.sequence == sequence and self._state.get(schema.INFLIGHT, vat) is None:
+            if item is not None and item.sequence == sequence and vat not in self._inflight:
                 return vat
             heapq.heappop(ready)
         return None

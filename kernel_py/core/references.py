@@ -14,6 +14,8 @@ dropped within one is taken again, and costs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from kernel_py.core import schema
 from kernel_py.core.schema import ClistEntry, KernelObject, KernelPromise, PromiseState, VatCounters
 from kernel_py.core.state import KernelState
@@ -35,21 +37,23 @@ class References:
 
     def __init__(self, state: KernelState) -> None:
         self._state = state
+        self._objects: Mapping[str, KernelObject] = state.view(schema.OBJECTS)
+        self._promises: Mapping[str, KernelPromise] = state.view(schema.PROMISES)
+        self._counters: Mapping[str, VatCounters] = state.view(schema.COUNTERS)
         self._changes: dict[str, int] = {}  # of this crank: of recognizable counts, and of promises' refs
         self._reach_changes: dict[str, int] = {}
 
     # --- the tables -----------------------------------------------------------------------------
 
     def get_object(self, kref: str) -> KernelObject:
-        record = self._state.get(schema.OBJECTS, kref)
+        record = self._objects.get(kref)
         if record is None:
             raise KernelBug(f"no object {kref}")
-        assert isinstance(record, KernelObject)
         return record
 
     def find_owner(self, kref: str) -> str | None:
         """The vat that exports the object, or None if it is gone or was never there."""
-        record = self._state.get(schema.OBJECTS, kref)
+        record = self._objects.get(kref)
         return None if record is None else record.owner
 
     def create_object(self, owner: str, iface: str) -> Kref:
@@ -63,10 +67,9 @@ class References:
         self._count(kref, 0, 0)
 
     def get_promise(self, kpid: str) -> KernelPromise:
-        record = self._state.get(schema.PROMISES, kpid)
+        record = self._promises.get(kpid)
         if record is None:
             raise KernelBug(f"no promise {kpid}")
-        assert isinstance(record, KernelPromise)
         return record
 
     def create_promise(self, decider: str | None) -> Kref:
@@ -155,7 +158,7 @@ class References:
                 if kref[1] == "o" and not is_vat_allocated(entry.vref):
                     self._count(kref, 1, 0)
             return Vref(entry.vref)
-        delivered, next_object, next_promise, head, tail = self._state.get(schema.COUNTERS, vat)
+        delivered, next_object, next_promise, head, tail = self._counters[vat]
         if kref[1] == "p":
             vref = make_imported_promise(next_promise)
             next_promise += 1

@@ -197,6 +197,9 @@ INFLIGHT = "inflight"
 CLUSTERS = "clusters"
 REQUESTS = "requests"
 
+TABLES = (KERNEL, OBJECTS, PROMISES, VATS, COUNTERS, INFLIGHT, CLUSTERS, REQUESTS)
+"""The kernel's own tables; the others belong to one vat or promise."""
+
 NEXT_OBJECT = "nextObject"
 NEXT_PROMISE = "nextPromise"
 NEXT_VAT = "nextVat"
@@ -280,10 +283,11 @@ def _decode_item(value: Any) -> QueueItem:
     return QueueItem(sequence, kind, payload)
 
 
-def _encode_clist(value: Any) -> Any:
+def _encode_clist(value: Any) -> str:
+    """JSON text; references need no escapes, and most of the rows of a crank are these."""
     if isinstance(value, ClistEntry):
-        return f"{'R' if value.is_reachable else '_'} {value.vref}"
-    return value
+        return f'"{"R" if value.is_reachable else "_"} {value.vref}"'
+    return f'"{value}"'
 
 
 def _decode_clist(value: Any) -> Any:
@@ -312,11 +316,16 @@ def _same(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """How the values of one family of tables become JSON and back, and what the documentation says of it."""
+    """How the values of one family of tables become JSON text and back, and what the documentation says of it.
+
+    Attributes:
+        decode: from parsed JSON.
+        encode: to JSON text.
+    """
 
     row: str
     decode: Callable[[Any], Any]
-    encode: Callable[[Any], Any] = _same
+    encode: Callable[[Any], str] = canonical.dump
 
 
 FAMILIES: dict[str, Family] = {
@@ -349,7 +358,7 @@ def encode(table: str, value: Any) -> str:
     family = _find_family(table)
     if family is None:
         raise KernelBug(f"no such table: {table}")
-    return canonical.dump(family.encode(value))
+    return family.encode(value)
 
 
 def decode(key: str, text: str) -> tuple[str, str, Any]:

@@ -37,7 +37,7 @@ class KernelState:
     )
 
     def __init__(self) -> None:
-        self._tables: dict[str, dict[str, Any]] = {}
+        self._tables: dict[str, dict[str, Any]] = {table: {} for table in schema.TABLES}
         self._undo: dict[tuple[str, str], Any] = {}  # rows changed in this crank, and what they were before
         self._crank_marks: tuple[int, int, int] | None = None
         # Rows that changed since the last delta, and whether the store has them: what came and went costs it nothing.
@@ -64,6 +64,10 @@ class KernelState:
         rows = self._tables.get(table)
         return None if rows is None else rows.get(row)
 
+    def view(self, table: str) -> Mapping[str, Any]:
+        """The rows of one of the kernel's own tables (`schema.TABLES`), live: for what reads them often."""
+        return self._tables[table]
+
     def rows(self, table: str) -> list[str]:
         """The table's keys, sorted."""
         return sorted(self._tables.get(table, _NO_ROWS))
@@ -87,11 +91,16 @@ class KernelState:
         rows = self._tables[table]
         self._undo.setdefault((table, row), rows.pop(row))
         if not rows:
+            self._drop_table(table)
+
+    def _drop_table(self, table: str) -> None:
+        """An empty table goes, unless it is one of the kernel's own, of which there are views."""
+        if "." in table:
             del self._tables[table]
 
     def next_number(self, counter: str) -> int:
         """Take the next number of a kernel-wide counter."""
-        number = self.get(schema.KERNEL, counter)
+        number = self._tables[schema.KERNEL].get(counter)
         if number is None:
             number = schema.FIRST_NUMBERS[counter]
         self.set(schema.KERNEL, counter, number + 1)
@@ -135,7 +144,7 @@ class KernelState:
             else:
                 rows[row] = old
             if not rows:
-                del self._tables[table]
+                self._drop_table(table)
         self._undo.clear()
         del self._transcript[transcript:]
         del self._transcript_drops[transcript_drops:]

@@ -33,8 +33,7 @@ def error_of(driver: Driver, key: str) -> str:
 
 
 def assert_nothing_is_left(driver: Driver) -> None:
-    tables = driver.kernel._state._tables
-    assert set(tables) <= {"kernel", "requests"}
+    assert set(driver.kernel._state.tables()) <= {"kernel", "requests"}
     assert not driver.backend.transcripts
     assert not driver.backend.bundles
     assert set(driver.stopped) == set(driver.names.values())
