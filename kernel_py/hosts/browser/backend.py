@@ -49,10 +49,9 @@ class IndexedDbBackend:
 
     async def read_transcript(self, vat: str, first: int, last: int) -> list[str]:
         what = f"the transcript of {vat} cannot be read"
-        entries: list[str] = json.loads(await _guard(what, self._store.readTranscript(vat, first, last)))
-        if len(entries) != last - first + 1:
-            numbers = {json.loads(entry)["n"] for entry in entries}
-            raise missing_entry(vat, next(number for number in range(first, last + 1) if number not in numbers))
+        entries: list[str] | int = json.loads(await _guard(what, self._store.readTranscript(vat, first, last)))
+        if isinstance(entries, int):
+            raise missing_entry(vat, entries)
         return entries
 
     async def read_bundle(self, bundle: str) -> str:

@@ -80,10 +80,15 @@ export class IndexedDbStore {
     await completed;
   }
 
-  /** Entries with numbers `first` to `last` that exist, in order, as a JSON list of texts. */
+  /** Entries with numbers `first` to `last`, in order, as a JSON list; or the first number that is missing. */
   async readTranscript(vat: string, first: number, last: number): Promise<string> {
     const range = IDBKeyRange.bound([vat, first], [vat, last]);
-    return JSON.stringify(await settle(this.#begin("readonly").objectStore("transcripts").getAll(range)));
+    const store = this.#begin("readonly").objectStore("transcripts");
+    const [keys, entries] = await Promise.all([settle(store.getAllKeys(range)), settle<unknown[]>(store.getAll(range))]);
+    for (let number = first; number <= last; number++) {
+      if (indexedDB.cmp(keys[number - first] ?? [], [vat, number]) !== 0) return String(number);
+    }
+    return JSON.stringify(entries);
   }
 
   /** The bundle's text; undefined if there is none. */
@@ -111,7 +116,8 @@ function apply(transaction: IDBTransaction, delta: Fields): void {
   for (const key of parseList(delta, "deletes")) kv.delete(parseKey(key));
   for (const entry of parseList(delta, "transcript")) {
     const [vat, number, text] = parseEntry(entry);
-    transcripts.put(text, [vat, number]);
+    // Refuses a number that is there: nothing may rewrite a vat's past.
+    transcripts.add(text, [vat, number]);
   }
   for (const vat of parseList(delta, "transcript_drops")) {
     // An array sorts after every number.
