@@ -131,7 +131,8 @@ def dump_result(key: str, result: Any) -> str:
 def dump_error(key: str | None, code: int, error: KernelError) -> str:
     """A JSON-RPC error response; `key` None if the request's id is unknown."""
     data = {"kind": type(error).__name__, "path": getattr(error, "path", "")}
-    return canonical.dump({"jsonrpc": "2.0", "id": key, "error": {"code": code, "message": str(error), "data": data}})
+    message = cut_middle(str(error), DEFAULT_LIMITS.error_chars_max)
+    return canonical.dump({"jsonrpc": "2.0", "id": key, "error": {"code": code, "message": message, "data": data}})
 
 
 class Control:
@@ -214,10 +215,7 @@ class Control:
         record = self.find_request(key)
         if record is None:
             return
-        if result is None:
-            text = dump_error(key, SERVER_ERROR, RequestError(cut_middle(error, self._limits.error_chars_max)))
-        else:
-            text = dump_result(key, result)
+        text = dump_error(key, SERVER_ERROR, RequestError(error)) if result is None else dump_result(key, result)
         self._state.set(schema.REQUESTS, key, record._replace(promise="", response=text))
         self._outbox.responses.append(Respond(key, text))
 
@@ -373,5 +371,5 @@ class Control:
 
 
 def _by_number(ids: list[str]) -> list[str]:
-    """Sort ids such as v2, v10 by their number."""
-    return sorted(ids, key=lambda text: int(text.lstrip("vckop")))
+    """Bring sorted ids of one kind, such as v10 and v2, into the order of their numbers."""
+    return sorted(ids, key=len)

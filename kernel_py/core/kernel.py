@@ -131,6 +131,9 @@ class Kernel:
                 known = self._control.find_request(call.key)
                 if known is None:
                     self._transact(lambda: self._control.carry_out(call, self._clusters))
+                elif known.method != call.method:
+                    used = f"the id {call.key} was used for a request of {known.method!r}"
+                    raise RequestError(f"{used}; use one id for one request")
                 elif known.response:
                     self._outbox.responses.append(Respond(call.key, known.response))
             else:

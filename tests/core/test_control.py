@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kernel_py.core import control
 from kernel_py.core.control import Call, parse_call
@@ -174,6 +176,57 @@ def test_a_refused_request_may_be_repeated_with_the_same_key(driver: Driver) -> 
     assert driver.delivery("alice") == message("o+0", "m", result=GO)
 
 
+def test_a_long_story_of_what_is_wrong_is_cut(driver: Driver) -> None:
+    config = {"bootstrap": "a", "vats": {"a": {"source": "a.py"}}}
+    key = driver.request("launch", {"config": config, "files": {f"{n:0190}.txt": "" for n in range(2_000)}})
+    with pytest.raises(RequestFailed, match=r"config\.vats\.a\.source: there is no file 'a\.py'; given are: 000"):
+        driver.result(key)
+    assert len(driver.responses[key][0]) < 2 * DEFAULT_LIMITS.error_chars_max
+
+
+_TEXTS = st.text(max_size=8) | st.sampled_from(
+    ["v1", "v2", "c1", "ko20", "ko21", "kp40", "kp41", "ko99", "m", "1, 'x'", "ko20, a=kp41", "[", "\ud800", "x" * 300]
+)
+_ANYTHING = (
+    _TEXTS
+    | st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.lists(_TEXTS, max_size=2)
+)
+_CONFIGS = st.fixed_dictionaries(
+    {"bootstrap": st.sampled_from(["a", "b", ""])},
+    optional={
+        "vats": st.dictionaries(
+            st.sampled_from(["a", "b"]),
+            st.fixed_dictionaries(
+                {"source": st.sampled_from(["a.py", "b.py"])},
+                optional={"parameters": st.dictionaries(_TEXTS, _ANYTHING, max_size=2), "kind": _ANYTHING},
+            ),
+        ),
+        "services": st.lists(_TEXTS, max_size=1),
+    },
+)
+_PARAMS = st.dictionaries(
+    st.sampled_from(["target", "method", "args", "vat", "cluster", "reason", "offset", "limit", "promise", "x"]),
+    _ANYTHING,
+) | st.fixed_dictionaries({"config": _CONFIGS | _ANYTHING, "files": st.just({"a.py": "x"}) | _ANYTHING})
+_SENDS = st.fixed_dictionaries({"target": _TEXTS, "method": _TEXTS, "args": _TEXTS})
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.sampled_from([*control.PARAMS, "x"]), _PARAMS | _SENDS), max_size=6))
+def test_whatever_a_client_asks_it_is_answered_and_harms_nobody(requests: list[tuple[str, dict[str, Any]]]) -> None:
+    driver = Driver()
+    driver.launch("alice", "bob")
+    driver.ask("alice")
+    for method, params in requests:
+        key = driver.request(method, params)
+        recorded = driver.kernel._state.get("requests", key)
+        assert (key in driver.responses) == (recorded is None or bool(recorded.response))
+
+
 # --- exactly once -----------------------------------------------------------------------------------
 
 
@@ -191,6 +244,15 @@ def test_a_request_sent_again_after_its_answer_gets_the_same_answer(trio: Driver
     assert len(trio.responses["key-2"]) == 3
     assert trio.result("key-2")["value"] == "'done'"
     assert trio.delivery("alice") is None
+
+
+def test_a_key_that_belongs_to_another_request_is_refused(trio: Driver) -> None:
+    trio.request("terminateVat", {"vat": "v2"}, "key-2")
+    told = json.loads(trio.responses["key-2"].pop())["error"]["message"]
+    assert told == "the id key-2 was used for a request of 'send'; use one id for one request"
+    assert trio.state_of("bob") == "running"
+    trio.reply("alice", fulfill(GO, text("done")))
+    assert trio.result("key-2")["value"] == "'done'"
 
 
 def test_terminating_again_with_the_same_key_gives_the_same_answer(trio: Driver) -> None:

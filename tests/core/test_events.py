@@ -22,7 +22,7 @@ def play(driver: Driver) -> None:
     driver.lose("bob")
     driver.ask("bob")
     driver.lose("bob", "out of memory")
-    driver.reply("bob", send("o-99", "illegal"))
+    driver.reply("bob", send("o+0", "illegal"), send("o-99", "illegal"))
     driver.request("terminateCluster", {"cluster": "c1", "reason": "enough"})
 
 

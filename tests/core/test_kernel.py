@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -369,6 +372,29 @@ def _run_a_day() -> MemoryBackend:
     driver.begin_launch("dora", source="y = 1")
     driver.reply("dora", error="no")
     return driver.backend
+
+
+DIGEST = """
+import hashlib
+from tests.core.test_kernel import _run_a_day
+backend = _run_a_day()
+print(hashlib.sha256(repr((backend.texts, backend.transcripts, backend.bundles)).encode()).hexdigest())
+"""
+
+
+@pytest.mark.native
+def test_stores_do_not_depend_on_the_hash_of_strings() -> None:
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", DIGEST],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(digests) == 1
 
 
 def test_the_same_inputs_give_byte_identical_stores() -> None:
