@@ -132,7 +132,8 @@ def test_without_memory_images_everything_starts_cold(launch_browser: Launch, ex
     control = launch_browser(extension=extension_without_images).open_control()
     for kind in KINDS:
         assert control.call(control.launch_one(COUNTER, kind), "add") == "1"
-    assert control.request("status")["kernel"]["boot"] == "cold"
+    kernel = control.request("status")["kernel"]
+    assert (kernel["boot"], kernel["realm_boot"]) == ("cold", "cold")
 
 
 def test_images_that_do_not_fit_lead_to_a_cold_start_and_the_status_says_why(
@@ -141,8 +142,9 @@ def test_images_that_do_not_fit_lead_to_a_cold_start_and_the_status_says_why(
     control = launch_browser(extension=extension_with_broken_images).open_control()
     assert control.call(control.launch_one(COUNTER, "worker"), "add") == "1"
     kernel = control.request("status")["kernel"]
-    assert kernel["boot"] == "cold"
+    assert (kernel["boot"], kernel["realm_boot"]) == ("cold", "cold")
     assert "another build of Pyodide" in kernel["problem"]
+    assert "another build of Pyodide" in kernel["realm_problem"]
 
 
 def _list_workers(browser: ExtensionBrowser) -> set[str]:

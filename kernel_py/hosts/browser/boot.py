@@ -86,6 +86,11 @@ class BrowserKernel:
         """A vat's realm has sent a text."""
         self._host.vat_text(vat, text)
 
+    def vat_booted(self, vat: str, boot: str, problem: str) -> None:
+        """A vat's realm runs. How the last one started is in the status, because all start from one image."""
+        self._host.status["realm_boot"] = boot
+        self._host.status["realm_problem"] = f"{vat}: {problem}" if problem else ""
+
     def vat_lost(self, vat: str, reason: str) -> None:
         """A vat's realm is gone."""
         self._host.vat_lost(vat, reason)

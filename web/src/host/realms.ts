@@ -7,16 +7,18 @@
  * - Ports given to `connect` before the realm is ready are kept for it.
  */
 
-import { ASSETS, fetchBytes, findBytes } from "../shared/assets.ts";
+import { ASSETS } from "../shared/assets.ts";
 import {
   parseRealmReport,
-  type Boot,
+  type Start,
   type RealmAssets,
   type RealmCommand,
   type RealmKind,
 } from "../shared/messages.ts";
 import { describeError } from "../shared/parse.ts";
 import { parseSandboxReport, type SandboxCommand, type SandboxScripts } from "../sandbox/protocol.ts";
+import { loadFiles, type Files } from "./files.ts";
+import { Slots } from "./slots.ts";
 
 export interface Realm {
   /** Let the vat talk to the kernel on `port`, from now on. */
@@ -28,7 +30,7 @@ export interface Realm {
 
 export interface RealmObserver {
   /** The realm runs. */
-  onBooted(how: { readonly boot: Boot; readonly problem: string; readonly ms: number }): void;
+  onBooted(start: Start): void;
   /** The realm is gone; it needs no `destroy`. */
   onLost(reason: string): void;
 }
@@ -36,17 +38,12 @@ export interface RealmObserver {
 /** Files are kept so long after the last realm was made of them; reading them takes longer than copying them. */
 const KEEP_FILES_MS = 30_000;
 
-type Files = Omit<RealmAssets, "wasm"> & {
-  readonly wasm: ArrayBuffer;
-  readonly module: WebAssembly.Module;
-  readonly scripts: SandboxScripts;
-};
-
 /** Makes realms from the files under `base`. */
 export class RealmFactory {
   readonly #base: string;
   #files: Promise<Files> | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #slots = new Slots();
 
   constructor(base: string) {
     this.#base = base;
@@ -56,9 +53,9 @@ export class RealmFactory {
     const files = this.#getFiles();
     switch (kind) {
       case "iframe":
-        return new IframeRealm(this.#base, observer, files);
+        return new IframeRealm(this.#base, observer, files, this.#slots);
       case "worker":
-        return new WorkerRealm(this.#base, observer, files);
+        return new WorkerRealm(this.#base, observer, files, this.#slots);
     }
   }
 
@@ -76,25 +73,10 @@ export class RealmFactory {
   }
 }
 
-async function loadFiles(base: string): Promise<Files> {
-  const load = async (name: "realm" | "pyodide" | "pyodideAsm"): Promise<Blob> =>
-    new Blob([await fetchBytes(base, name)], { type: "text/javascript" });
-  const [wasm, stdlib, sources, image, realm, pyodide, pyodideAsm] = await Promise.all([
-    fetchBytes(base, "wasm"),
-    fetchBytes(base, "stdlib"),
-    fetchBytes(base, "sources"),
-    findBytes(base, "realmImage"),
-    load("realm"),
-    load("pyodide"),
-    load("pyodideAsm"),
-  ]);
-  const module = await WebAssembly.compile(wasm);
-  return { wasm, module, stdlib, sources, image, scripts: { realm, pyodide, pyodideAsm } };
-}
-
 /** What both kinds have in common: the control port. */
 abstract class ControlledRealm implements Realm {
   readonly #observer: RealmObserver;
+  readonly #slots: Slots;
   readonly #control: MessagePort;
   /** The other end of the control port, until it is handed to the realm. */
   protected readonly remote: MessagePort;
@@ -104,24 +86,20 @@ abstract class ControlledRealm implements Realm {
   protected constructor(
     observer: RealmObserver,
     files: Promise<Files>,
+    slots: Slots,
     pickWasm: (files: Files) => RealmAssets["wasm"],
   ) {
     const { port1, port2 } = new MessageChannel();
     this.#observer = observer;
+    this.#slots = slots;
     this.#control = port1;
     this.remote = port2;
     port1.onmessage = (event) => {
       this.#hear(event.data);
     };
-    files.then(
-      (loaded) => {
-        const { stdlib, sources, image } = loaded;
-        this.#command({ kind: "boot", assets: { wasm: pickWasm(loaded), stdlib, sources, image } });
-      },
-      (error: unknown) => {
-        this.lose(describeError(error));
-      },
-    );
+    this.#boot(files, pickWasm).catch((error: unknown) => {
+      this.lose(describeError(error));
+    });
   }
 
   connect(port: MessagePort): void {
@@ -132,6 +110,7 @@ abstract class ControlledRealm implements Realm {
 
   destroy(): void {
     this.#ended = true;
+    this.#slots.give(this);
     this.#control.close();
     this.end();
   }
@@ -143,6 +122,13 @@ abstract class ControlledRealm implements Realm {
     if (this.#ended) return;
     this.destroy();
     this.#observer.onLost(reason);
+  }
+
+  async #boot(files: Promise<Files>, pickWasm: (files: Files) => RealmAssets["wasm"]): Promise<void> {
+    const loaded = await files;
+    await this.#slots.take(this);
+    const { stdlib, sources, image } = loaded;
+    this.#command({ kind: "boot", assets: { wasm: pickWasm(loaded), stdlib, sources, image } });
   }
 
   #command(command: RealmCommand, transfer: Transferable[] = []): void {
@@ -159,7 +145,8 @@ abstract class ControlledRealm implements Realm {
     }
     switch (report.kind) {
       case "booted":
-        this.#observer.onBooted(report);
+        this.#slots.give(this);
+        this.#observer.onBooted({ boot: report.boot, problem: report.problem, ms: report.ms });
         break;
       case "failed":
         this.lose(report.reason);
@@ -171,8 +158,8 @@ abstract class ControlledRealm implements Realm {
 class WorkerRealm extends ControlledRealm {
   readonly #worker: Worker;
 
-  constructor(base: string, observer: RealmObserver, files: Promise<Files>) {
-    super(observer, files, ({ module }) => module);
+  constructor(base: string, observer: RealmObserver, files: Promise<Files>, slots: Slots) {
+    super(observer, files, slots, ({ module }) => module);
     this.#worker = new Worker(new URL(ASSETS.realmWorker, base), { type: "module" });
     this.#worker.onerror = (event) => {
       this.lose(`the realm's worker failed: ${event.message}`);
@@ -200,9 +187,9 @@ class IframeRealm extends ControlledRealm {
   /** Whether the page, whose process may die without a sign, was heard of since the last check. */
   #heard = true;
 
-  constructor(base: string, observer: RealmObserver, files: Promise<Files>) {
+  constructor(base: string, observer: RealmObserver, files: Promise<Files>, slots: Slots) {
     // A compiled module cannot be sent to another origin.
-    super(observer, files, ({ wasm }) => wasm);
+    super(observer, files, slots, ({ wasm }) => wasm);
     this.#scripts = files.then(({ scripts }) => scripts);
     // What is wrong with the files is told once.
     this.#scripts.catch(() => undefined);

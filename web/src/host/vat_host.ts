@@ -72,9 +72,8 @@ export class VatHost {
   #create(id: RealmId, kind: RealmKind): void {
     this.#destroy(id.vat);
     const realm = this.#options.makeRealm(kind, {
-      onBooted: ({ boot, problem, ms }) => {
-        if (problem === "") console.debug(`${id.vat}: ${kind} realm up in ${ms} ms, from ${boot}`);
-        else console.warn(`${id.vat} took a cold start: ${problem}`);
+      onBooted: (start) => {
+        this.#options.send({ kind: "booted", epoch: this.#epoch, ...id, ...start }, []);
       },
       onLost: (reason) => {
         this.#lose(id, reason);

@@ -65,6 +65,7 @@ interface Bridge {
 /** What JavaScript calls: functions of `kernel_py.hosts.browser.boot.BrowserKernel`. */
 interface PythonKernel {
   readonly vat_text: (vat: string, text: string) => void;
+  readonly vat_booted: (vat: string, boot: string, problem: string) => void;
   readonly vat_lost: (vat: string, reason: string) => void;
   readonly connect: (client: number) => void;
   readonly receive: (client: number, text: string) => void;
@@ -109,7 +110,7 @@ export class RunningKernel {
       JSON.stringify({ boot, problem }),
     ]);
     const python = parseKernel(kernel);
-    options.link.observe({ onText: python.vat_text, onLost: python.vat_lost });
+    options.link.observe({ onText: python.vat_text, onBooted: python.vat_booted, onLost: python.vat_lost });
     return new RunningKernel(python, senders);
   }
 
@@ -167,6 +168,7 @@ function parseKernel(value: unknown): PythonKernel {
   };
   return {
     vat_text: get("vat_text"),
+    vat_booted: get("vat_booted"),
     vat_lost: get("vat_lost"),
     connect: get("connect"),
     receive: get("receive"),

@@ -11,7 +11,7 @@
  *   when the kernel becomes busy, and every `CHECK_MS` while it stays so: nothing else would tell.
  */
 
-import type { HostMessage, KernelMessage, RealmId, RealmKind } from "../shared/messages.ts";
+import type { Boot, HostMessage, KernelMessage, RealmId, RealmKind } from "../shared/messages.ts";
 import { describeError } from "../shared/parse.ts";
 
 const CHECK_MS = 10_000;
@@ -40,6 +40,7 @@ export interface VatHostFinder {
 
 export interface VatObserver {
   onText(vat: string, text: string): void;
+  onBooted(vat: string, boot: Boot, problem: string): void;
   onLost(vat: string, reason: string): void;
 }
 
@@ -102,6 +103,9 @@ export class VatHostLink {
         break;
       case "created":
         if (this.#isCurrent(message)) this.#attach(message, ports[0]);
+        break;
+      case "booted":
+        this.#observer?.onBooted(message.vat, message.boot, message.problem);
         break;
       case "lost":
         if (this.#isCurrent(message)) this.#lose(message.vat, message.reason);

@@ -12,7 +12,7 @@
  * - The vat host has at most one realm per vat. Realms have numbers, which kernels of all epochs never use twice.
  */
 
-import { parseBoolean, parseChoice, parseFields, parseInteger, parseList, parseText } from "./parse.ts";
+import { parseBoolean, parseChoice, parseFields, parseInteger, parseList, parseText, type Fields } from "./parse.ts";
 
 export const REALM_KINDS = ["iframe", "worker"] as const;
 export type RealmKind = (typeof REALM_KINDS)[number];
@@ -35,20 +35,30 @@ export type KernelMessage =
   /** Whether the kernel has work in flight, so that the vat host must keep it alive. */
   | { readonly kind: "lease"; readonly epoch: number; readonly busy: boolean };
 
+/** How a realm came up. */
+export const BOOTS = ["image", "cold"] as const;
+export type Boot = (typeof BOOTS)[number];
+
+export interface Start {
+  readonly boot: Boot;
+  /** Why there was a cold start although there is a memory image; else "". */
+  readonly problem: string;
+  /** Milliseconds from the start of the realm's worker. */
+  readonly ms: number;
+}
+
 /** Vat host to kernel. */
 export type HostMessage =
   /** All realms, with one port each. */
   | { readonly kind: "living"; readonly epoch: number; readonly realms: readonly RealmId[] }
   /** A realm is being made; its port comes along at once, and its hello when it is ready. */
   | ({ readonly kind: "created"; readonly epoch: number } & RealmId)
+  /** A realm runs; its hello comes on its port. */
+  | ({ readonly kind: "booted"; readonly epoch: number } & RealmId & Start)
   /** A realm is gone, or could not be made. */
   | ({ readonly kind: "lost"; readonly epoch: number; readonly reason: string } & RealmId)
   /** Nothing but an event: the kernel is to stay alive, or to wake. */
   | { readonly kind: "lease"; readonly epoch: number };
-
-/** How a realm came up. */
-export const BOOTS = ["image", "cold"] as const;
-export type Boot = (typeof BOOTS)[number];
 
 /** Vat host to realm, on the realm's control port. */
 export type RealmCommand =
@@ -59,8 +69,8 @@ export type RealmCommand =
 
 /** Realm to vat host, on the realm's control port. */
 export type RealmReport =
-  /** The realm runs, scrubbed, and took `ms` for it. `problem` says why there was a cold start, if there was one. */
-  | { readonly kind: "booted"; readonly boot: Boot; readonly problem: string; readonly ms: number }
+  /** The realm runs, scrubbed. */
+  | ({ readonly kind: "booted" } & Start)
   /** The realm cannot go on. */
   | { readonly kind: "failed"; readonly reason: string };
 
@@ -92,7 +102,7 @@ export function parseKernelMessage(value: unknown): KernelMessage {
 
 export function parseHostMessage(value: unknown): HostMessage {
   const fields = parseFields(value, "a message from the vat host");
-  const kind = parseChoice(fields, "kind", ["living", "created", "lost", "lease"]);
+  const kind = parseChoice(fields, "kind", ["living", "created", "booted", "lost", "lease"]);
   const epoch = parseInteger(fields, "epoch");
   switch (kind) {
     case "living":
@@ -103,6 +113,8 @@ export function parseHostMessage(value: unknown): HostMessage {
       };
     case "created":
       return { kind, epoch, ...parseRealmId(fields) };
+    case "booted":
+      return { kind, epoch, ...parseRealmId(fields), ...parseStart(fields) };
     case "lost":
       return { kind, epoch, ...parseRealmId(fields), reason: parseText(fields, "reason") };
     case "lease":
@@ -116,18 +128,21 @@ export function parseRealmReport(value: unknown): RealmReport {
   const kind = parseChoice(fields, "kind", ["booted", "failed"]);
   switch (kind) {
     case "booted":
-      return {
-        kind,
-        boot: parseChoice(fields, "boot", BOOTS),
-        problem: parseText(fields, "problem"),
-        ms: parseInteger(fields, "ms"),
-      };
+      return { kind, ...parseStart(fields) };
     case "failed":
       return { kind, reason: parseText(fields, "reason") };
   }
 }
 
-function parseRealmId(fields: ReturnType<typeof parseFields>): RealmId {
+function parseStart(fields: Fields): Start {
+  return {
+    boot: parseChoice(fields, "boot", BOOTS),
+    problem: parseText(fields, "problem"),
+    ms: parseInteger(fields, "ms"),
+  };
+}
+
+function parseRealmId(fields: Fields): RealmId {
   return {
     vat: parseText(fields, "vat"),
     incarnation: parseInteger(fields, "incarnation"),
