@@ -105,6 +105,7 @@ def test_terminating_asks_first_and_escape_means_no(panel: Panel, kernel: FakeKe
 def test_a_vat_is_terminated_by_keyboard(panel: Panel) -> None:
     panel.select("alice")
     panel.inspector.get_by_role("button", name="Terminate vat").press("Enter")
+    expect(panel.dialog.get_by_role("button", name="Cancel")).to_be_focused()
     panel.page.keyboard.press("Shift+Tab")
     panel.page.keyboard.type("no longer needed")
     panel.page.keyboard.press("Tab")

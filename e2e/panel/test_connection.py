@@ -137,6 +137,8 @@ def test_a_pending_promise_does_not_keep_a_kernel_awake_that_nobody_looks_at(pan
     expect(sent).to_contain_text("pending")
     _show(panel, "hidden")
     panel.page.wait_for_function("fakeKernel.arrived.at(-1).method === 'status'")
+    kernel.emit("{class: 'Console', vat: 'v1', number: 1, text: 'after the status'}")
+    expect(panel.log_row("after the status")).to_be_visible()  # and so the answer to the status is in
     kernel.kill()
     expect(panel.connection).to_have_text("Asleep")
     kernel.do("kernel.release()")
