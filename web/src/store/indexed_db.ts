@@ -84,7 +84,10 @@ export class IndexedDbStore {
   async readTranscript(vat: string, first: number, last: number): Promise<string> {
     const range = IDBKeyRange.bound([vat, first], [vat, last]);
     const store = this.#begin("readonly").objectStore("transcripts");
-    const [keys, entries] = await Promise.all([settle(store.getAllKeys(range)), settle<unknown[]>(store.getAll(range))]);
+    const [keys, entries] = await Promise.all([
+      settle(store.getAllKeys(range)),
+      settle<unknown[]>(store.getAll(range)),
+    ]);
     for (let number = first; number <= last; number++) {
       if (indexedDB.cmp(keys[number - first] ?? [], [vat, number]) !== 0) return String(number);
     }
