@@ -72,10 +72,11 @@ def draw_batch(draw: Draw[Any], kernel: Kernel, vat: str, name_message: Callable
         if kind == "send":
             batch.append(_draw_send(draw, words, name_message()))
         elif kind == "subscribe":
-            batch.append(subscribe(draw(st.sampled_from(words.promises)) if words.promises else words.make_promise()))
+            others = [vpid for vpid in words.promises if vpid not in words.decided] or words.promises
+            batch.append(subscribe(draw(st.sampled_from(others)) if others else words.make_promise()))
         else:
             batch.append(_draw_resolve(draw, words))
-    if not draw(st.integers(0, 24)):
+    if not draw(st.integers(0, 39)):
         batch.append(["exit", draw(st.booleans()), text("bye")])
     return batch
 
@@ -93,7 +94,9 @@ def _draw_send(draw: Draw[Any], words: Vocabulary, method: str) -> JSON:
 def _draw_resolve(draw: Draw[Any], words: Vocabulary) -> JSON:
     if not words.decided:
         words.make_promise()
-    vpids = draw(st.lists(st.sampled_from(words.decided), min_size=1, max_size=3, unique=True))
+    asked_for = [vpid for vpid in words.decided if vpid[1] == "-"]
+    of = asked_for if asked_for and draw(st.integers(0, 3)) else words.decided
+    vpids = draw(st.lists(st.sampled_from(of), min_size=1, max_size=3, unique=True))
     resolutions = []
     for vpid in vpids:
         kind = draw(st.sampled_from(["object", "object", "data", "text", "reject"]))
