@@ -55,8 +55,8 @@ export class VatHostLink {
   readonly #epoch: number;
   readonly #realms = new Map<string, RealmState>();
   #observer: VatObserver | null = null;
-  /** The present vat host. Replaced by a later one when it turns out to be gone. */
-  #endpoint: Promise<VatHostEndpoint>;
+  /** The present vat host; replaced by a later one when it turns out to be gone. Null if none could be made. */
+  #endpoint: Promise<VatHostEndpoint> | null = null;
   #onLiving: (realms: readonly RealmId[]) => void = () => undefined;
   #isBusy = false;
   #checkedAtMs = 0;
@@ -66,7 +66,7 @@ export class VatHostLink {
   constructor(finder: VatHostFinder, epoch: number) {
     this.#finder = finder;
     this.#epoch = epoch;
-    this.#endpoint = finder.open();
+    void this.#use(finder.open());
   }
 
   /** Asks the vat host which realms there are. Nothing of them is heard before `observe`. */
@@ -79,6 +79,10 @@ export class VatHostLink {
         this.#replace(this.#finder.close());
         resolve([]);
       }, ANSWER_MS);
+      // Without a vat host there are no realms.
+      this.#endpoint?.catch(() => {
+        resolve([]);
+      });
     });
     this.#post({ kind: "reconnect", epoch: this.#epoch });
     const realms = await living;
@@ -120,11 +124,9 @@ export class VatHostLink {
     this.#detach(vat);
     const realm = this.#epoch * REALMS_MAX + this.#realmsMade++;
     this.#realms.set(vat, { realm, port: null });
-    const endpoint = this.#endpoint;
+    const endpoint = this.#endpoint ?? this.#use(this.#finder.open());
     this.#post({ kind: "create", epoch: this.#epoch, vat, incarnation, realm, realmKind });
     endpoint.catch((error: unknown) => {
-      // There is no vat host, for a reason that may pass: the next realm asks for one again.
-      if (this.#endpoint === endpoint) this.#endpoint = this.#finder.open();
       if (this.#isCurrent({ vat, incarnation, realm })) this.#lose(vat, describeError(error));
     });
   }
@@ -164,12 +166,13 @@ export class VatHostLink {
 
   async #replaceIfGone(): Promise<void> {
     const endpoint = this.#endpoint;
+    if (endpoint === null) return;
     const [present, found] = await Promise.all([endpoint, this.#finder.find()]);
     if (found?.id !== present.id && this.#endpoint === endpoint) this.#replace(Promise.resolve());
   }
 
   #replace(closed: Promise<void>): void {
-    this.#endpoint = closed.then(() => this.#finder.open());
+    void this.#use(closed.then(() => this.#finder.open()));
     this.#post({ kind: "reconnect", epoch: this.#epoch });
     this.#post({ kind: "lease", epoch: this.#epoch, busy: this.#isBusy });
     for (const vat of [...this.#realms.keys()]) this.#lose(vat, "the document that held the vat's realm is gone");
@@ -199,11 +202,24 @@ export class VatHostLink {
     port.close();
   }
 
+  #use(endpoint: Promise<VatHostEndpoint>): Promise<VatHostEndpoint> {
+    this.#endpoint = endpoint;
+    endpoint.catch((error: unknown) => {
+      console.error("there is no vat host:", error);
+      // The reason may pass: the next realm asks for one again.
+      if (this.#endpoint === endpoint) this.#endpoint = null;
+    });
+    return endpoint;
+  }
+
+  /** Those who wait for one promise are served in the order in which they came. */
   #post(message: KernelMessage): void {
-    // Those who wait for one promise are served in the order in which they came.
-    this.#endpoint.then((endpoint) => {
-      endpoint.post(message);
-    }, console.error);
+    this.#endpoint?.then(
+      (endpoint) => {
+        endpoint.post(message);
+      },
+      () => undefined,
+    );
   }
 }
 
