@@ -1,11 +1,11 @@
 """Queues: what waits for which vat, and in which order it is dispatched.
 
 Owns every vat's queue and the order of acceptance over all of them. Items carry a kernel-wide
-sequence number; `take_next` gives the lowest-numbered head among idle vats, at a cost that does
+sequence number; `find_next` gives the lowest-numbered head among idle vats, at a cost that does
 not grow with the number of vats or items.
 
 Invariants:
-    * An item in a queue holds one reference on everything it mentions (`hold_item`).
+    * An item in a queue holds one reference on everything it mentions.
     * `_ready` contains, at least, (sequence, vat) of the head of each non-empty queue of an idle
       vat; stale entries are passed over. It is derived: rebuilt from the state at load.
 """
