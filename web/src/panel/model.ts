@@ -82,6 +82,8 @@ export class PanelModel {
   #number = 0;
   #refreshTimer: number | undefined;
   #restMs = REFRESH_MS;
+  /** What the last status took. */
+  #tookMs = 0;
   #isRefreshing = false;
   /** Counts what asked for a refresh. */
   #wishes = 0;
@@ -274,7 +276,10 @@ export class PanelModel {
       const status = await this.rpc.call("status", {}).answer;
       this.nowMs.value = Date.now();
       const tookMs = this.nowMs.value - askedMs;
-      this.#restMs = Math.min(REST_MS_MAX, Math.max(REFRESH_MS, tookMs * REST_PER_ANSWER));
+      // One slow answer may be a kernel that had to start, or a busy moment; two in a row are a slow kernel.
+      const costMs = Math.min(tookMs, this.#tookMs);
+      this.#tookMs = tookMs;
+      this.#restMs = Math.min(REST_MS_MAX, Math.max(REFRESH_MS, costMs * REST_PER_ANSWER));
       this.#status.value = status;
       this.#trackBusy(status);
       this.#checkSelection(status);
