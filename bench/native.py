@@ -34,7 +34,7 @@ def _measure_host(
     cranks_per_commit: int,
     targets: tuple[float | None, float | None],
 ) -> None:
-    host = MemoryHost(backend, cranks_per_commit=cranks_per_commit, is_serial=True)
+    host = MemoryHost(backend, cranks_per_commit=cranks_per_commit)
     started = time.perf_counter()
     cluster = host.launch(workload.config(), workload.FILES)
     report(Figure(f"native, {name}: launch a cluster of 2", (time.perf_counter() - started) * 1000, "ms"))

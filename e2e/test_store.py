@@ -159,16 +159,19 @@ def test_epochs_grow(reopen: Callable[[], Backend], page: Page) -> None:
 
 
 def test_a_database_of_a_newer_layout_is_refused_and_left_alone(reopen: Callable[[], Backend], page: Page) -> None:
-    run_now(reopen().commit(Delta(puts={"a.1": "1"})))
+    backend = reopen()
+    run_now(backend.commit(Delta(puts={"a.1": "1"})))
+    with pytest.raises(StoreError):
+        run_now(backend.read_bundle("none"))  # makes a checkpoint
     page.reload()
     page.evaluate(UPGRADE, DATABASE)
-    with pytest.raises(JsException, match="has layout 2, and this version reads up to 1"):
+    with pytest.raises(JsException, match="has layout 3, and this version reads up to 2"):
         StoreInPage(page)
     assert page.evaluate(READ, DATABASE) == "1"
 
 
 UPGRADE = """(name) => new Promise((resolve) => {
-    const request = indexedDB.open(name, 2);
+    const request = indexedDB.open(name, 3);
     request.onsuccess = () => { request.result.close(); resolve(); };
 })"""
 
@@ -177,6 +180,53 @@ READ = """(name) => new Promise((resolve) => {
     request.onsuccess = () => {
         const reading = request.result.transaction("kv").objectStore("kv").get("a.1");
         reading.onsuccess = () => resolve(reading.result);
+    };
+})"""
+
+
+def test_a_database_of_the_first_layout_is_converted(reopen: Callable[[], Backend], page: Page) -> None:
+    page.evaluate(MAKE_LAYOUT_1, DATABASE)
+    backend = reopen()
+    assert run_now(backend.load()) == {"a.1": "1"}
+    run_now(backend.commit(Delta(transcript=[("v1", 3, "c")])))
+    assert run_now(backend.read_transcript("v1", 1, 3)) == ["a", "b", "c"]
+    assert run_now(backend.read_bundle("b1-1")) == "one"
+
+
+MAKE_LAYOUT_1 = """(name) => new Promise((resolve) => {
+    const request = indexedDB.open(name, 1);
+    request.onupgradeneeded = () => {
+        const stores = ["kv", "transcripts", "bundles", "meta"].map((store) => request.result.createObjectStore(store));
+        const [kv, transcripts, bundles, meta] = stores;
+        kv.put("1", "a.1");
+        transcripts.put("a", ["v1", 1]);
+        transcripts.put("b", ["v1", 2]);
+        bundles.put("one", "b1-1");
+        meta.put(7, "epoch");
+    };
+    request.onsuccess = () => { request.result.close(); resolve(); };
+})"""
+
+
+def test_a_log_longer_than_its_limit_is_carried_over(reopen: Callable[[], Backend], page: Page) -> None:
+    backend = reopen()
+    for number in range(1, 33):
+        text = "x" * 100_000
+        delta = Delta(puts={f"a.{number}": text}, deletes=[f"a.{number - 1}"], transcript=[("v1", number, text)])
+        run_now(backend.commit(delta))
+    logged = page.evaluate(COUNT, [DATABASE, "log"])
+    assert 0 < logged < 10
+    assert page.evaluate(COUNT, [DATABASE, "transcripts"]) < 10
+    backend = reopen()
+    assert run_now(backend.load()) == {"a.32": "x" * 100_000}
+    assert run_now(backend.read_transcript("v1", 2, 32)) == ["x" * 100_000] * 31
+
+
+COUNT = """([name, store]) => new Promise((resolve) => {
+    const request = indexedDB.open(name);
+    request.onsuccess = () => {
+        const counting = request.result.transaction(store).objectStore(store).count();
+        counting.onsuccess = () => { request.result.close(); resolve(counting.result); };
     };
 })"""
 

@@ -333,7 +333,7 @@ class Control:
             "reason": record.reason,
             "deliveries": 0 if counters is None else counters.delivered,
             "queued": self._queues.count(vat),
-            "inflight": self._state.get(schema.INFLIGHT, vat) is not None,
+            "inflight": counters is not None and counters.dispatched > counters.delivered,
         }
 
     def _objects(self, params: dict[str, Any]) -> dict[str, Any]:

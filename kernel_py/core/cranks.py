@@ -5,6 +5,14 @@ Each half is one transaction. `begin_next` translates an item to the vat's refer
 is illegal as a whole: `complete` raises and the caller drops the transaction.
 
 A vat's c-list changes only here, between its own deliveries, so parallel cranks cannot interfere.
+
+Several deliveries may be in flight to one vat, which it carries out one after the other; each is still a crank of its
+own. `may_begin` says which may follow without waiting for the replies to those before: what it lets pass is
+translated as it would have been after them. That fails only where a reply may change the c-list entries
+that the translation finds:
+    * promises that the vat decides leave the c-list when it resolves them: what mentions one waits, and so does a
+      message whose result the vat knows already, because it decides it from the dispatch on;
+    * a notify takes promises from the c-list that a syscall made before it may still mention: it waits.
 """
 
 from __future__ import annotations
@@ -16,7 +24,17 @@ from typing import Any
 from kernel_py.core import kmarshal, schema
 from kernel_py.core.outputs import Deliver
 from kernel_py.core.promises import Promises
-from kernel_py.core.schema import Inflight, ItemKind, KernelPromise, PromiseState, QueuedMessage, VatCounters
+from kernel_py.core.queues import message_mentions
+from kernel_py.core.schema import (
+    Inflight,
+    ItemKind,
+    KernelPromise,
+    PromiseState,
+    QueuedMessage,
+    QueueItem,
+    VatCounters,
+    inflight_row,
+)
 from kernel_py.core.shared import Shared
 from kernel_py.wire import canonical, protocol
 from kernel_py.wire.capdata import CapData
@@ -32,6 +50,7 @@ from kernel_py.wire.syscalls import (
     Subscribe,
     Syscall,
     check_size,
+    mentioned_vrefs,
     parse_syscall,
 )
 
@@ -53,10 +72,28 @@ class Cranks:
 
     # --- dispatch -------------------------------------------------------------------------------
 
+    def may_begin(self, vat: str, item: QueueItem) -> bool:
+        """Whether the head of the vat's queue may be dispatched now. See the module's docstring."""
+        delivered, dispatched = self._counters[vat][:2]
+        if dispatched == delivered:
+            return True
+        if item.kind is not ItemKind.MESSAGE or dispatched - delivered >= self._limits.deliveries_inflight_max:
+            return False
+        message: QueuedMessage = item.payload
+        if self._inflight[inflight_row(vat, delivered + 1)].attempts > 1:
+            return False  # it may have been the cause of a host fault: it goes alone
+        last = self._inflight[inflight_row(vat, dispatched)]
+        body_chars = max(len(message.body), len(last.text))
+        if last.kind is ItemKind.START or body_chars > self._limits.inflight_body_chars_max:
+            return False
+        if message.result is not None and self._references.find_entry(vat, message.result) is not None:
+            return False
+        return not any(self._promises.is_decided_by(vat, kref) for kref in message_mentions(message))
+
     def begin_next(self, vat: str, now_ms: int) -> None:
         """Turn the head of an idle vat's queue into a delivery, or into nothing if it has become moot."""
         item = self._queues.take_head(vat)
-        number = self._counters[vat].delivered + 1
+        number = self._counters[vat].dispatched + 1
         imports: list[str] = []
         result: str | None = None
         delivery: list[Any] | None
@@ -75,8 +112,13 @@ class Cranks:
             self._queues.offer(vat)
             return
         text = canonical.dump(delivery)
-        inflight = Inflight(number, now_ms, text, 1, item.kind, result, tuple(imports))
-        self._state.set(schema.INFLIGHT, vat, inflight)
+        delivered, _, next_object, next_promise, head, tail = self._counters[vat]
+        inflight = Inflight(
+            number, now_ms, text, 1, item.kind, item.sequence, result, tuple(imports), next_object, next_promise
+        )
+        self._state.set(schema.INFLIGHT, inflight_row(vat, number), inflight)
+        self._state.set(schema.COUNTERS, vat, VatCounters(delivered, number, next_object, next_promise, head, tail))
+        self._queues.offer(vat)
         self._log.outbox.deliveries.append(Deliver(vat, number, protocol.dump_deliver(number, now_ms, text)))
 
     def _data_to_vat(self, vat: str, data: CapData, imports: list[str]) -> dict[str, Any]:
@@ -149,20 +191,24 @@ class Cranks:
         Raises:
             VatFault: the reply is illegal, or says that the delivery failed. The transaction must be dropped.
         """
-        inflight = self._inflight.get(vat)
-        if inflight is None or inflight.number != done.number:
-            raise IllegalSyscall(f"a reply to delivery {done.number}, which was not sent")
+        delivered, dispatched = self._counters[vat][:2]
+        if done.number != delivered + 1 or delivered == dispatched:
+            raise IllegalSyscall(f"a reply to delivery {done.number}, which is not the next that was sent")
+        inflight = self._inflight[inflight_row(vat, done.number)]
         if done.error is not None:
             raise DeliveryFault(done.error)
-        leave = self._apply_batch((vat, done.number), parse_batch(done.syscalls, self._limits))
+        batch = parse_batch(done.syscalls, self._limits)
+        if dispatched != done.number:
+            _check_known(batch, inflight)
+        leave = self._apply_batch((vat, done.number), batch)
         entry = protocol.dump_transcript_entry(
             done.number, inflight.time_ms, inflight.text, canonical.dump(done.syscalls), None
         )
         self._state.append_transcript(vat, done.number, entry)
-        _, next_object, next_promise, head, tail = self._counters[vat]
-        counters = VatCounters(done.number, next_object, next_promise, head, tail)
+        _, _, next_object, next_promise, head, tail = self._counters[vat]
+        counters = VatCounters(done.number, dispatched, next_object, next_promise, head, tail)
         self._state.set(schema.COUNTERS, vat, counters)
-        self._state.delete(schema.INFLIGHT, vat)
+        self._state.delete(schema.INFLIGHT, inflight_row(vat, done.number))
         self._state.next_number(schema.CRANKS)
         self._queues.offer(vat)
         return inflight.kind, leave
@@ -224,15 +270,41 @@ class Cranks:
     # --- undoing a dispatch ---------------------------------------------------------------------
 
     def rewind(self, vat: str) -> Inflight:
-        """Forget the dispatch in flight: the vat was put back to before it, so it never saw the imports."""
-        inflight = self._inflight.get(vat)
-        if inflight is None:
-            raise KernelBug(f"{vat} has nothing in flight to rewind")
+        """Forget the one dispatch in flight: the vat was put back to before it, so it never saw the imports."""
+        delivered, dispatched = self._counters[vat][:2]
+        if dispatched != delivered + 1:
+            raise KernelBug(f"{vat} has {dispatched - delivered} deliveries in flight: only one can be rewound")
+        return self._undo_last(vat)
+
+    def recall(self, vat: str) -> None:
+        """Take back all that is in flight but the first: the vat was put back to before it, and will not see them."""
+        while self._counters[vat].dispatched > self._counters[vat].delivered + 1:
+            row = inflight_row(vat, self._counters[vat].dispatched)
+            item = self._recover_item(vat, self._inflight[row])
+            self._queues.put_back(vat, item)
+            self._undo_last(vat)
+
+    def _recover_item(self, vat: str, inflight: Inflight) -> QueueItem:
+        """The queue item from which a message in flight was made. All that it mentions is still in the c-list."""
+        match canonical.load(inflight.text):
+            case ["message", target, {"methargs": {"body": body, "slots": slots}}]:
+                pass
+            case _:
+                raise KernelBug(f"{vat} was given something but messages ahead: {inflight.text:.200}")
+        krefs = [self._references.vref_to_kref(vat, Vref(vref)) for vref in (target, *slots)]
+        message = QueuedMessage(krefs[0], body, tuple(krefs[1:]), inflight.result)
+        return QueueItem(inflight.sequence, ItemKind.MESSAGE, message)
+
+    def _undo_last(self, vat: str) -> Inflight:
+        counters = self._counters[vat]
+        row = inflight_row(vat, counters.dispatched)
+        inflight = self._inflight[row]
         if inflight.result is not None:
             self._promises.set_decider(inflight.result, None)
         for kref in inflight.imports:
             self._references.delete_entry(vat, kref)
-        self._state.delete(schema.INFLIGHT, vat)
+        self._state.delete(schema.INFLIGHT, row)
+        self._state.set(schema.COUNTERS, vat, counters._replace(dispatched=counters.dispatched - 1))
         self._queues.offer(vat)
         return inflight
 
@@ -281,6 +353,16 @@ def parse_batch(values: list[Any], limits: Limits) -> list[Syscall]:
             raise IllegalSyscall(f"syscall {index}: {excess}")
         syscalls.append(syscall)
     return syscalls
+
+
+def _check_known(batch: list[Syscall], inflight: Inflight) -> None:
+    """A vat that was given deliveries ahead may not make use of them before their turn: they may yet be recalled."""
+    for syscall in batch:
+        for vref in mentioned_vrefs(syscall):
+            if vref[1] == "-":
+                first_unknown = inflight.next_promise if vref[0] == "p" else inflight.next_object
+                if int(vref[2:]) >= first_unknown:
+                    raise IllegalSyscall(f"{vref} was given to this vat in a later delivery")
 
 
 def _is_promise(data: CapData) -> bool:

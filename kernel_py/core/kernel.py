@@ -9,7 +9,7 @@ killed between any two calls, or within one. A new `Kernel` over the stored stat
 there: `redeliver` gives again what was in flight.
 
 Invariants:
-    * At most one delivery in flight per vat; order per (sender, target) is that of the sends.
+    * A vat replies to its deliveries in their order; order per (sender, target) is that of the sends.
     * Nothing that a vat or a client says makes an input raise, except RequestError, which is the answer.
     * An exception from an input is a bug of ours (KernelBug): its transaction is undone.
 """
@@ -183,27 +183,39 @@ class Kernel:
     def worker_died(self, vat: str, fault: HostFault) -> None:
         """The worker died under a delivery: try again, and after the last attempt reject the message.
 
-        The vat is not to blame. The host has restored it, or will, to before the delivery. A delivery
-        that cannot be rejected (a start, a notify) ends the vat after the last attempt.
+        The vat is not to blame. The host has restored it, or will, to before the delivery. If more deliveries were in
+        flight, any may be the cause: from then on they go one by one. A delivery that cannot be rejected (a start, a
+        notify) ends the vat after the last attempt.
         """
-        inflight = self._state.get(schema.INFLIGHT, vat)
+        inflight = self._find_first(vat)
         if inflight is None:
             return
         reason = cut_middle(str(fault), self._limits.error_chars_max)
         self._log.fault(vat, type(fault).__name__, reason)
         if inflight.attempts < self._limits.delivery_attempts_max:
-            self._transact(lambda: self._retry(vat))
+            self._transact(lambda: self._retry(vat, inflight))
         elif inflight.kind is ItemKind.MESSAGE:
             self._transact(lambda: self._reject_inflight(vat, reason))
         else:
             self._transact(lambda: self._end_vat(vat, f"{inflight.kind} failed {inflight.attempts} times: {reason}"))
 
-    def _retry(self, vat: str) -> None:
-        inflight = self._state.get(schema.INFLIGHT, vat)
-        self._state.set(schema.INFLIGHT, vat, inflight._replace(attempts=inflight.attempts + 1))
+    def _find_first(self, vat: str) -> schema.Inflight | None:
+        """The delivery that the vat replies to next."""
+        counters = self._state.get(schema.COUNTERS, vat)
+        if counters is None or counters.delivered == counters.dispatched:
+            return None
+        record = self._state.get(schema.INFLIGHT, schema.inflight_row(vat, counters.delivered + 1))
+        assert isinstance(record, schema.Inflight)
+        return record
+
+    def _retry(self, vat: str, inflight: schema.Inflight) -> None:
+        self._cranks.recall(vat)
+        row = schema.inflight_row(vat, inflight.number)
+        self._state.set(schema.INFLIGHT, row, inflight._replace(attempts=inflight.attempts + 1))
         self._outbox.deliveries.append(_deliver(vat, inflight))
 
     def _reject_inflight(self, vat: str, reason: str) -> None:
+        self._cranks.recall(vat)
         inflight = self._cranks.rewind(vat)
         if inflight.result is not None:
             error = f"the worker of {vat} died {inflight.attempts} times under this message: {reason}"
@@ -211,14 +223,17 @@ class Kernel:
 
     def redeliver(self) -> None:
         """After a start from a stored state: give again every delivery whose outcome is unknown."""
-        for vat in self._state.rows(schema.INFLIGHT):
-            self._outbox.deliveries.append(_deliver(vat, self._state.get(schema.INFLIGHT, vat)))
+        for vat in self._state.rows(schema.COUNTERS):
+            counters: schema.VatCounters = self._state.get(schema.COUNTERS, vat)
+            for number in range(counters.delivered + 1, counters.dispatched + 1):
+                inflight = self._state.get(schema.INFLIGHT, schema.inflight_row(vat, number))
+                self._outbox.deliveries.append(_deliver(vat, inflight))
 
     def dispatch(self, now_ms: int) -> None:
-        """Turn queue items into deliveries, for every idle vat that has one."""
+        """Turn queue items into deliveries, as long as there are some that may begin."""
         self._log.time_ms = now_ms
         while not (self._is_serial and self._state.count(schema.INFLIGHT)):
-            vat = self._queues.find_next()
+            vat = self._queues.find_next(self._cranks.may_begin)
             if vat is None:
                 return
             self._transact(lambda vat=vat: self._cranks.begin_next(vat, now_ms))  # type: ignore[misc]
@@ -245,7 +260,7 @@ class Kernel:
     @property
     def is_busy(self) -> bool:
         """Whether a delivery is in flight or could be dispatched."""
-        return self._state.count(schema.INFLIGHT) > 0 or self._queues.find_next() is not None
+        return self._state.count(schema.INFLIGHT) > 0 or self._queues.find_next(self._cranks.may_begin) is not None
 
     # --- what hosts ask -------------------------------------------------------------------------
 
@@ -260,18 +275,28 @@ class Kernel:
 
     def get_delivered(self, vat: str) -> int:
         """Number of the vat's last completed delivery."""
+        return int(self._counters_of(vat).delivered)
+
+    def _counters_of(self, vat: str) -> schema.VatCounters:
         counters = self._state.get(schema.COUNTERS, vat)
         if counters is None:
             raise KernelBug(f"{vat} has no deliveries: it was terminated")
-        return int(counters.delivered)
+        assert isinstance(counters, schema.VatCounters)
+        return counters
+
+    def is_alive(self, vat: str) -> bool:
+        return self._vats.is_alive(vat)
 
     def living_vats(self) -> list[str]:
         return [vat for vat in self._state.rows(schema.VATS) if self._vats.is_alive(vat)]
 
-    def find_inflight(self, vat: str) -> schema.Inflight | None:
-        record = self._state.get(schema.INFLIGHT, vat)
-        assert record is None or isinstance(record, schema.Inflight)
-        return record
+    def is_inflight(self, vat: str, number: int) -> bool:
+        """Whether the vat still owes the reply to a delivery."""
+        return self._state.get(schema.INFLIGHT, schema.inflight_row(vat, number)) is not None
+
+    def get_dispatched(self, vat: str) -> int:
+        """Number of the last delivery that the vat was given."""
+        return int(self._counters_of(vat).dispatched)
 
     def find_promise_state(self, kpid: str) -> PromiseState | None:
         promise = self._state.get(schema.PROMISES, kpid)

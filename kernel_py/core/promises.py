@@ -47,6 +47,10 @@ class Promises:
     def set_decider(self, kpid: str, decider: str | None) -> None:
         self._set(kpid, self._references.get_promise(kpid)._replace(decider=decider))
 
+    def is_decided_by(self, vat: str, kref: str) -> bool:
+        """Whether `kref` is an unresolved promise that the vat may resolve."""
+        return kref[1] == "p" and self._references.get_promise(kref).decider == vat
+
     def subscribe(self, subscriber: str, kpid: str) -> None:
         """Notify `subscriber` when the promise settles, or now if it has."""
         promise = self._references.get_promise(kpid)

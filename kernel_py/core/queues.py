@@ -1,13 +1,13 @@
 """Queues: what waits for which vat, and in which order it is dispatched.
 
 Owns every vat's queue and the order of acceptance over all of them. Items carry a kernel-wide
-sequence number; `find_next` gives the lowest-numbered head among idle vats, at a cost that does
+sequence number; `find_next` gives the lowest-numbered head among those that may begin, at a cost that does
 not grow with the number of vats or items.
 
 Invariants:
     * An item in a queue holds one reference on everything it mentions.
-    * `_ready` contains, at least, (sequence, vat) of the head of each non-empty queue of an idle
-      vat; stale entries are passed over. It is derived: rebuilt from the state at load.
+    * `_ready` contains, at least, (sequence, vat) of each head that may begin; other entries are passed
+      over. It is derived: rebuilt from the state at load.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ class Queues:
         self._state = state
         self._references = references
         self._counters: Mapping[str, VatCounters] = state.view(schema.COUNTERS)
-        self._inflight = state.view(schema.INFLIGHT)
         self._ready: list[tuple[int, str]] = []
         for vat in state.rows(schema.COUNTERS):
             self.offer(vat)
@@ -39,11 +38,22 @@ class Queues:
         for kref in mentions(kind, payload):
             self._references.take_hold(kref)
         sequence = self._state.next_number(schema.NEXT_SEQUENCE)
-        delivered, next_object, next_promise, head, tail = self._counters[vat]
+        delivered, dispatched, next_object, next_promise, head, tail = self._counters[vat]
         self._state.set(vat + ".queue", str(tail), QueueItem(sequence, kind, payload))
-        self._state.set(schema.COUNTERS, vat, VatCounters(delivered, next_object, next_promise, head, tail + 1))
+        counters = VatCounters(delivered, dispatched, next_object, next_promise, head, tail + 1)
+        self._state.set(schema.COUNTERS, vat, counters)
         if head == tail:
             heapq.heappush(self._ready, (sequence, vat))
+
+    def put_back(self, vat: str, item: QueueItem) -> None:
+        """Put an item that was taken at the head of the vat's queue again, taking the references it mentions."""
+        for kref in mentions(item.kind, item.payload):
+            self._references.take_hold(kref)
+        counters = self._counters[vat]
+        head = counters.queue_head - 1
+        self._state.set(vat + ".queue", str(head), item)
+        self._state.set(schema.COUNTERS, vat, counters._replace(queue_head=head))
+        heapq.heappush(self._ready, (item.sequence, vat))
 
     def release(self, kind: ItemKind, payload: Any) -> None:
         """Drop the references of an item that left its queue."""
@@ -60,16 +70,17 @@ class Queues:
 
     def take_head(self, vat: str) -> QueueItem:
         """Remove the head. The references it holds are now the caller's to `release`."""
-        delivered, next_object, next_promise, head, tail = self._counters[vat]
+        delivered, dispatched, next_object, next_promise, head, tail = self._counters[vat]
         item = self._state.get(vat + ".queue", str(head))
         assert isinstance(item, QueueItem)
         self._state.delete(vat + ".queue", str(head))
-        self._state.set(schema.COUNTERS, vat, VatCounters(delivered, next_object, next_promise, head + 1, tail))
+        counters = VatCounters(delivered, dispatched, next_object, next_promise, head + 1, tail)
+        self._state.set(schema.COUNTERS, vat, counters)
         return item
 
     def take_notifies(self, vat: str, accept: Callable[[str], bool]) -> list[str]:
         """Remove and return the promises of the notifies at the head, until another item or one not accepted."""
-        delivered, next_object, next_promise, head, tail = self._counters[vat]
+        delivered, dispatched, next_object, next_promise, head, tail = self._counters[vat]
         table = vat + ".queue"
         kpids: list[str] = []
         while head < tail:
@@ -80,7 +91,8 @@ class Queues:
             self._state.delete(table, str(head))
             head += 1
         if kpids:
-            self._state.set(schema.COUNTERS, vat, VatCounters(delivered, next_object, next_promise, head, tail))
+            counters = VatCounters(delivered, dispatched, next_object, next_promise, head, tail)
+            self._state.set(schema.COUNTERS, vat, counters)
         return kpids
 
     def count(self, vat: str) -> int:
@@ -88,18 +100,18 @@ class Queues:
         return 0 if counters is None else counters.queue_tail - counters.queue_head
 
     def offer(self, vat: str) -> None:
-        """Say that the vat may have become idle with a non-empty queue."""
+        """Say that the head of the vat's queue, if there is one, may have become free to begin."""
         item = self.find_head(vat)
         if item is not None:
             heapq.heappush(self._ready, (item.sequence, vat))
 
-    def find_next(self) -> str | None:
-        """The idle vat whose head was accepted first, or None. It stays ready until its head is taken."""
+    def find_next(self, may_begin: Callable[[str, QueueItem], bool]) -> str | None:
+        """The vat whose head was accepted first among those that may begin, or None. It stays ready until taken."""
         ready = self._ready
         while ready:
             sequence, vat = ready[0]
             item = self.find_head(vat)
-            if item is not None and item.sequence == sequence and vat not in self._inflight:
+            if item is not None and item.sequence == sequence and may_begin(vat, item):
                 return vat
             heapq.heappop(ready)
         return None

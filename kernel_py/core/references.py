@@ -158,7 +158,7 @@ class References:
                 if kref[1] == "o" and not is_vat_allocated(entry.vref):
                     self._count(kref, 1, 0)
             return Vref(entry.vref)
-        delivered, next_object, next_promise, head, tail = self._counters[vat]
+        delivered, dispatched, next_object, next_promise, head, tail = self._counters[vat]
         if kref[1] == "p":
             vref = make_imported_promise(next_promise)
             next_promise += 1
@@ -167,7 +167,8 @@ class References:
                 raise KernelBug(f"{vat} owns {kref} but its c-list has no entry for it")
             vref = make_imported_object(next_object)
             next_object += 1
-        self._state.set(schema.COUNTERS, vat, VatCounters(delivered, next_object, next_promise, head, tail))
+        counters = VatCounters(delivered, dispatched, next_object, next_promise, head, tail)
+        self._state.set(schema.COUNTERS, vat, counters)
         self._add_entry(vat, kref, vref)
         self._count(kref, 1, 1)
         imports.append(kref)

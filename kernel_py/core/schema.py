@@ -99,11 +99,13 @@ class VatCounters(NamedTuple):
 
     Attributes:
         delivered: number of the last completed delivery; 0 before the first.
+        dispatched: number of the last delivery that was begun; those after `delivered` are in flight.
         next_object, next_promise: next import ids.
         queue_head: first index of its queue table; `queue_tail` is one past the last.
     """
 
     delivered: int
+    dispatched: int
     next_object: int
     next_promise: int
     queue_head: int
@@ -131,14 +133,15 @@ class Vat(NamedTuple):
 
 
 class Inflight(NamedTuple):
-    """The delivery that a vat is carrying out.
+    """A delivery that a vat was given and has not replied to.
 
     Attributes:
         text: the delivery as JSON, in the vat's references.
         attempts: how often it was started, counting host faults.
-        kind: of the queue item it was made from.
+        kind, sequence: of the queue item it was made from.
         result: kpid that a message's answer goes to, or None.
         imports: krefs that this dispatch added to the vat's c-list, to be undone if the vat is rewound.
+        next_object, next_promise: import ids from which on the vat has learned of them in later deliveries only.
     """
 
     number: int
@@ -146,8 +149,11 @@ class Inflight(NamedTuple):
     text: str
     attempts: int
     kind: ItemKind
+    sequence: int
     result: str | None
     imports: tuple[str, ...]
+    next_object: int
+    next_promise: int
 
 
 class ClusterState(StrEnum):
@@ -219,6 +225,11 @@ FIRST_IMPORT_PROMISE = 60
 def clist_table(vat: str) -> str:
     """Rows are krefs (value `ClistEntry`) and vrefs (value kref)."""
     return vat + ".clist"
+
+
+def inflight_row(vat: str, number: int) -> str:
+    """The row of a vat's delivery in the table of those in flight."""
+    return f"{vat}/{number}"
 
 
 def vat_queue_table(vat: str) -> str:
@@ -335,7 +346,7 @@ FAMILIES: dict[str, Family] = {
     "messages": Family("index", _decode_message),
     VATS: Family("vat", _decode_vat),
     COUNTERS: Family("vat", lambda value: VatCounters(*value)),
-    INFLIGHT: Family("vat", _decode_inflight),
+    INFLIGHT: Family("vat/number", _decode_inflight),
     "clist": Family("kref or vref", _decode_clist, _encode_clist),
     "queue": Family("index", _decode_item),
     CLUSTERS: Family("cluster", _decode_cluster),

@@ -161,17 +161,22 @@ class KernelState:
         if self._crank_marks is not None:
             raise KernelBug("a delta was taken inside a crank")
         puts: dict[str, str] = {}
+        inserts: list[str] = []
         deletes: list[str] = []
         for (table, row), is_stored in self._dirty.items():
             value = self._tables.get(table, _NO_ROWS).get(row)
             if value is not None:
-                puts[schema.store_key(table, row)] = schema.encode(table, value)
+                key = schema.store_key(table, row)
+                puts[key] = schema.encode(table, value)
+                if not is_stored:
+                    inserts.append(key)
             elif is_stored:
                 deletes.append(schema.store_key(table, row))
         dropped = dict.fromkeys(self._transcript_drops)
         bundles = dict(self._bundles)  # of several changes of one bundle, the last counts
         delta = Delta(
             puts=puts,
+            inserts=inserts,
             deletes=deletes,
             transcript=[entry for entry in self._transcript if entry[0] not in dropped],
             transcript_drops=list(dropped),

@@ -22,11 +22,13 @@ class Delta:
     """One commit. Applied in the order of the fields; bundles dropped and added in one delta stay.
 
     Attributes:
+        inserts: keys of `puts` that are not stored yet. A backend may make use of it, and must not rely on it.
         transcript: (vat, delivery number, entry) to append.
         transcript_drops: vats whose whole transcript goes; `transcript` holds nothing of theirs.
     """
 
     puts: dict[str, str] = field(default_factory=dict)
+    inserts: list[str] = field(default_factory=list)
     deletes: list[str] = field(default_factory=list)
     transcript: list[tuple[str, int, str]] = field(default_factory=list)
     transcript_drops: list[str] = field(default_factory=list)

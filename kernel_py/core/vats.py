@@ -53,7 +53,7 @@ class Vats:
     def create(self, record: Vat, parameters: CapData) -> tuple[VatId, str]:
         """Add a vat and queue its start. Returns its id and its root's kref, which the caller must hold."""
         vat = make_vat_id(self._state.next_number(schema.NEXT_VAT))
-        counters = VatCounters(0, schema.FIRST_IMPORT_OBJECT, schema.FIRST_IMPORT_PROMISE, 0, 0)
+        counters = VatCounters(0, 0, schema.FIRST_IMPORT_OBJECT, schema.FIRST_IMPORT_PROMISE, 0, 0)
         self._state.set(schema.COUNTERS, vat, counters)
         root = self._references.create_object(vat, f"root of {record.name}")
         self._references.add_export(vat, root, ROOT_VREF)
@@ -82,8 +82,9 @@ class Vats:
         for vref in vrefs:
             if vref[0] == "o" and is_vat_allocated(Vref(vref)):
                 self._references.orphan(self._state.get(table, vref))
-        if self._state.get(schema.INFLIGHT, vat) is not None:
-            self._state.delete(schema.INFLIGHT, vat)
+        counters: VatCounters = self._state.get(schema.COUNTERS, vat)
+        for number in range(counters.delivered + 1, counters.dispatched + 1):
+            self._state.delete(schema.INFLIGHT, schema.inflight_row(vat, number))
         for vref in vrefs:
             if vref[0] == "p":
                 kpid = self._state.get(table, vref)

@@ -41,7 +41,7 @@ class Workers(Protocol):
         """Begin to make a fresh realm; its hello follows."""
 
     def post(self, vat: str, text: str) -> None:
-        """Send a text to the vat's realm. Lost without a sign if the realm is gone."""
+        """Send texts, one a line, to the vat's realm. Lost without a sign if the realm is gone."""
 
     def destroy(self, vat: str) -> None:
         """End the vat's realm at once, hung or not. Idempotent; nothing of it arrives afterwards."""
@@ -233,12 +233,17 @@ class KernelHost:
     # --- realms ---------------------------------------------------------------------------------
 
     def vat_text(self, vat: str, text: str) -> None:
-        """Take a text from a vat's realm. Whatever it is, it cannot harm but the vat."""
+        """Take what a vat's realm says: one text of the protocol a line. Whatever it is, it cannot harm but the vat."""
         if self._is_early(lambda: self.vat_text(vat, text)):
             return
-        link = self._links.get(vat)
-        if link is None or self.failure is not None:
-            return
+        for line in text.split("\n"):
+            link = self._links.get(vat)
+            if link is None or self.failure is not None or not self.kernel.is_alive(vat):
+                break
+            self._take_line(vat, link, line)
+        self._pump()
+
+    def _take_line(self, vat: str, link: Link, text: str) -> None:
         try:
             message = protocol.parse_vat_text(text, self._limits)
             match message:
@@ -252,7 +257,6 @@ class KernelHost:
                     self._take_failed(vat, link, error)
         except IllegalSyscall as fault:
             self.kernel.fault(vat, fault)
-        self._pump()
 
     def vat_lost(self, vat: str, reason: str) -> None:
         """The vat's realm died or could not be made. The delivery in flight is tried again."""
@@ -269,7 +273,7 @@ class KernelHost:
     def _take_done(self, vat: str, link: Link, done: protocol.Done) -> None:
         if link.state is not LinkState.READY or not link.sent:
             raise IllegalSyscall(f"a reply to delivery {done.number}, which was not sent")
-        link.sent = ""
+        link.sent.popleft()
         link.failures = 0
         link.memory_bytes = done.usage.memory_bytes
         self.kernel.complete(vat, done)
@@ -283,9 +287,8 @@ class KernelHost:
             return
         kernel = self.kernel
         record = kernel.get_vat(vat)
-        has_inflight = kernel.find_inflight(vat) is not None
-        is_same = hello.vat == vat
-        if is_same and is_reusable(hello, record.incarnation, kernel.get_delivered(vat), has_inflight=has_inflight):
+        delivered, dispatched = kernel.get_delivered(vat), kernel.get_dispatched(vat)
+        if hello.vat == vat and is_reusable(hello, record.incarnation, delivered, dispatched):
             link.step("found")
             self._flush(vat, link)
         else:
@@ -343,8 +346,8 @@ class KernelHost:
     def _recreate(self, vat: str, link: Link) -> None:
         """The realm is not where the record is: rewind the vat by replaying it in a new one."""
         self._workers.destroy(vat)
-        link.waiting = link.sent or link.waiting
-        link.sent = ""
+        link.waiting.extendleft(reversed(link.sent))
+        link.sent.clear()
         link.step("lost")
         link.generation += 1
         if link.waiting:
@@ -356,8 +359,9 @@ class KernelHost:
         self._workers.destroy(vat)
         link.step("lost")
         link.generation += 1
-        had_delivery = link.sent or link.waiting
-        link.sent = link.waiting = ""
+        had_delivery = bool(link.sent or link.waiting)
+        link.sent.clear()
+        link.waiting.clear()
         link.failures += 1
         if had_delivery:
             self.kernel.worker_died(vat, fault)
@@ -369,8 +373,9 @@ class KernelHost:
 
     def _flush(self, vat: str, link: Link) -> None:
         if link.waiting:
-            link.sent, link.waiting = link.waiting, ""
-            self._workers.post(vat, link.sent)
+            self._workers.post(vat, "\n".join(link.waiting))
+            link.sent.extend(link.waiting)
+            link.waiting.clear()
 
     # --- the pump -------------------------------------------------------------------------------
 
@@ -390,15 +395,16 @@ class KernelHost:
             if link is not None:
                 link.generation += 1
             self._workers.destroy(vat)
+        vats: dict[str, Link] = {}
         for delivery in actions.deliveries:
-            if kernel.find_inflight(delivery.vat) is None:
-                continue
-            link = self._link(delivery.vat)
-            link.waiting = delivery.text
+            if kernel.is_inflight(delivery.vat, delivery.number):
+                link = vats[delivery.vat] = self._link(delivery.vat)
+                link.waiting.append(delivery.text)
+        for vat, link in vats.items():
             if link.state is LinkState.READY:
-                self._flush(delivery.vat, link)
+                self._flush(vat, link)
             elif link.can("create"):
-                self._create(delivery.vat, link)
+                self._create(vat, link)
         if not self._is_committing:
             self._is_committing = True
             self._spawn(self._commit(kernel))

@@ -13,7 +13,8 @@ out the actions. `TRANSITIONS` is the whole of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from kernel_py.wire import protocol
@@ -52,16 +53,16 @@ class Link:
     """One vat's realm as the host sees it.
 
     Attributes:
-        waiting: text of the delivery to send once ready, or "".
-        sent: text of the delivery that the realm is carrying out, or "".
+        waiting: texts of the deliveries to send once ready, in order.
+        sent: texts of the deliveries that the realm is carrying out, in order.
         failures: realms lost since the last completed delivery.
         reason: why it is broken.
         generation: counts realms, so that what belongs to an earlier one is told apart.
     """
 
     state: LinkState = LinkState.ABSENT
-    waiting: str = ""
-    sent: str = ""
+    waiting: deque[str] = field(default_factory=deque)
+    sent: deque[str] = field(default_factory=deque)
     failures: int = 0
     reason: str = ""
     memory_bytes: int | None = None
@@ -78,8 +79,10 @@ class Link:
         return (self.state, action) in TRANSITIONS
 
 
-def is_reusable(hello: protocol.Hello, incarnation: int, delivered: int, *, has_inflight: bool) -> bool:
-    """Whether a realm found alive may go on: it is at the kernel's record, or one ahead with the answer in hand."""
-    if hello.incarnation != incarnation:
-        return False
-    return hello.delivered == delivered or (has_inflight and hello.delivered == delivered + 1)
+def is_reusable(hello: protocol.Hello, incarnation: int, delivered: int, dispatched: int) -> bool:
+    """Whether a realm found alive may go on: it is at the kernel's record, or ahead with the answers in hand.
+
+    Args:
+        delivered, dispatched: numbers of the last delivery that the kernel has the reply to, and of the last in flight.
+    """
+    return hello.incarnation == incarnation and delivered <= hello.delivered <= dispatched

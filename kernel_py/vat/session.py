@@ -10,7 +10,8 @@ A session goes through these states:
 
 Invariants:
     * `receive` never raises, whatever the text.
-    * A delivery is carried out once: the same text again gets the same answer again.
+    * A delivery is carried out once: the same text again gets the same answer again, as long as the kernel may not
+      have the answer.
     * After a difference between a replay and its record nothing more is carried out.
 
 Source: `kernel_py.wire.protocol`.
@@ -65,8 +66,8 @@ class VatSession:
         self._spec: VatSpec | None = None
         self._supervisor: Supervisor | None = None
         self._delivered = 0
-        self._last_deliver: str | None = None
-        self._last_done = ""
+        # By number, the deliveries whose answers the kernel may not have, and the answers.
+        self._answered: dict[int, tuple[str, str]] = {}
 
     def hello(self) -> str:
         """The first text for a new port."""
@@ -87,8 +88,6 @@ class VatSession:
         """Take one text from the kernel; the texts to send back, in order."""
         if self._phase is Phase.FAILED:
             return [canonical.dump(["failed", self._failure])]
-        if text == self._last_deliver:
-            return [self._last_done]
         try:
             match canonical.load(text):
                 case ["deliver", int(number), int(time_ms), delivery]:
@@ -150,6 +149,9 @@ class VatSession:
     def _deliver(self, number: int, time_ms: int, delivery: object, text: str) -> list[str]:
         if self._phase is not Phase.READY:
             return self._fail("a delivery came before go")
+        answered = self._answered.get(number)
+        if answered is not None and answered[0] == text:
+            return [answered[1]]
         if number <= self._delivered:
             return self._fail(
                 f"the vat is ahead of the kernel: it was given another delivery {number} after {self._delivered}"
@@ -159,9 +161,10 @@ class VatSession:
         outcome = self._carry_out(number, time_ms, delivery)
         status = ["ok", None] if outcome.error is None else ["error", outcome.error]
         usage = {"memory_bytes": self._memory_bytes(), "console": outcome.console}
-        self._last_done = canonical.dump(["done", number, status, outcome.syscalls, usage])
-        self._last_deliver = text
-        return [self._last_done]
+        done = canonical.dump(["done", number, status, outcome.syscalls, usage])
+        self._answered[number] = text, done
+        self._answered.pop(number - self._limits.deliveries_inflight_max, None)
+        return [done]
 
     def _carry_out(self, number: int, time_ms: int, delivery: object) -> Outcome:
         assert self._supervisor is not None

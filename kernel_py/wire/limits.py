@@ -45,6 +45,10 @@ class Limits:
     """Length of an idempotency key."""
     request_results_max: int = 10_000
     """Answers kept for clients that have not acknowledged them; the oldest are dropped beyond it."""
+    deliveries_inflight_max: int = 32
+    """Deliveries that one vat may be given before it has replied to the first: it need not wait for the kernel."""
+    inflight_body_chars_max: int = 10_000
+    """Length of the body of a message that shares the way with others; longer ones travel alone."""
     delivery_attempts_max: int = 3
     """Times a delivery is tried when its worker dies under it (a host fault), before it is rejected."""
 

@@ -1,6 +1,7 @@
 """The kernel-vat protocol: JSON texts that cross one message port, pipe or function call.
 
-Each text is one JSON array whose first element names the message.
+Each text is one JSON array whose first element names the message. What crosses at once may be several texts,
+one a line.
 
 Kernel to vat:
     ["start", {"protocol", "vat", "incarnation", "name", "seed", "main", "files"}]
@@ -11,8 +12,9 @@ Kernel to vat:
     ["go", delivered]
         The transcript is complete: `delivered` is the number of its last delivery. Answer "ready".
     ["deliver", number, time_ms, delivery]
-        Carry out a delivery; `number` is one more than that of the last. Sent again with the
-        very same text if the kernel does not know the outcome: answer with the same "done".
+        Carry out a delivery; `number` is one more than that of the last. Several may come before the
+        first is answered. Sent again with the very same text if the kernel does not know the
+        outcome: answer with the same "done".
 
 Vat to kernel:
     ["hello", {"protocol", "vat", "incarnation", "delivered"}]

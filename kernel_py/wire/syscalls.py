@@ -16,6 +16,7 @@ Source: SwingSet ``VatSyscallObject``; the reference, 1.2.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -123,6 +124,26 @@ def parse_syscall(value: object) -> Syscall:
             return RefSyscall(RefOp(op), tuple(map(parse_object, vrefs)))
         case _:
             raise IllegalSyscall(f"unknown or malformed syscall: {value!r:.200}")
+
+
+def mentioned_vrefs(syscall: Syscall) -> Iterator[str]:
+    """Every reference in a syscall, in the order in which it stands there, with repetitions."""
+    match syscall:
+        case Send(target=target, message=message):
+            yield target
+            yield from message.methargs.slots
+            if message.result is not None:
+                yield message.result
+        case Subscribe(promise=promise):
+            yield promise
+        case Resolve(resolutions=resolutions):
+            for resolution in resolutions:
+                yield resolution.promise
+                yield from resolution.data.slots
+        case Exit(info=info):
+            yield from info.slots
+        case RefSyscall(vrefs=vrefs):
+            yield from vrefs
 
 
 def check_size(syscall: Syscall, limits: Limits) -> str | None:

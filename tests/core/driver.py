@@ -1,14 +1,16 @@
 """Drives a kernel with scripted vats: deliveries come out as data, syscalls go in as data.
 
-A scripted vat does nothing by itself: a test looks at what it was delivered and says what it replies. Everything
-passes through the text protocol, as in a host. After each input the driver dispatches, commits, and checks every
-invariant of the state (`tests.core.invariants`).
+A scripted vat does nothing by itself: a test looks at what it was delivered and says what it replies. It has one
+delivery at a time, unless the limits say otherwise: then `inflight` is what it replies to next, and `followers` are
+what it was given besides. Everything passes through the text protocol, as in a host. After each input the driver
+dispatches, commits, and checks every invariant of the state (`tests.core.invariants`).
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from kernel_py.core.control import Call, parse_call
@@ -85,6 +87,8 @@ def notify(*resolutions: tuple[str, bool, JSON]) -> JSON:
 
 # --- the driver -------------------------------------------------------------------------------------
 
+ONE_BY_ONE = replace(DEFAULT_LIMITS, deliveries_inflight_max=1)
+
 GO = "p-61"
 """What the first message that a test sends to the bootstrap vat has as its result."""
 
@@ -93,7 +97,7 @@ class Driver:
     """One kernel, its store, and what its scripted vats were told."""
 
     def __init__(
-        self, *, is_serial: bool = False, limits: Limits = DEFAULT_LIMITS, backend: MemoryBackend | None = None
+        self, *, is_serial: bool = False, limits: Limits = ONE_BY_ONE, backend: MemoryBackend | None = None
     ) -> None:
         self.backend = backend or MemoryBackend()
         self.limits = limits
@@ -111,6 +115,7 @@ class Driver:
 
     def _open(self) -> None:
         self.inflight: dict[str, str] = {}
+        self.followers: dict[str, list[str]] = {}
         self.kernel = Kernel(run_now(self.backend.load()), seed="seed", limits=self.limits, is_serial=self.is_serial)
         self.kernel.redeliver()
         self.turn()
@@ -132,14 +137,29 @@ class Driver:
         actions = self.kernel.take_actions()
         for vat in actions.stops:
             self.stopped.append(vat)
-            self.inflight.pop(vat, None)
+            self._forget(vat)
         for delivery in actions.deliveries:
-            if self.kernel.find_inflight(delivery.vat) is not None:
-                self.inflight[delivery.vat] = delivery.text
+            if self.kernel.is_inflight(delivery.vat, delivery.number):
+                if delivery.vat in self.inflight:
+                    self.followers.setdefault(delivery.vat, []).append(delivery.text)
+                else:
+                    self.inflight[delivery.vat] = delivery.text
         if self.is_committing:
             self.commit()
         if self.is_checking:
             self.check()
+
+    def _forget(self, vat: str) -> None:
+        self.inflight.pop(vat, None)
+        self.followers.pop(vat, None)
+
+    def _advance(self, vat: str) -> None:
+        """The vat goes on to what it was given ahead."""
+        del self.inflight[vat]
+        if vat in self.followers:
+            self.inflight[vat] = self.followers[vat].pop(0)
+            if not self.followers[vat]:
+                del self.followers[vat]
 
     def commit(self) -> None:
         commit = self.kernel.take_commit()
@@ -152,9 +172,9 @@ class Driver:
 
     def check(self) -> None:
         check_state(self.kernel, self.holds)
-        known = {vat: json.loads(told)[1] for vat, told in self.inflight.items()}
-        inflight = self.kernel._state._tables.get("inflight", {})
-        assert known == {vat: record.number for vat, record in inflight.items()}
+        told = {vat: [first, *self.followers.get(vat, [])] for vat, first in self.inflight.items()}
+        known = {f"{vat}/{json.loads(each)[1]}" for vat, texts in told.items() for each in texts}
+        assert known == set(self.kernel._state._tables.get("inflight", {}))
 
     # --- inputs: vats ---------------------------------------------------------------------------
 
@@ -183,7 +203,8 @@ class Driver:
         else:
             match parsed:
                 case protocol.Done():
-                    self.inflight.pop(vat, None)
+                    if vat in self.inflight:
+                        self._advance(vat)
                     self.kernel.complete(vat, parsed)
                 case protocol.Failed(error=error):
                     self._lose(vat, error)
@@ -197,7 +218,7 @@ class Driver:
         self.turn()
 
     def _lose(self, vat: str, reason: str) -> None:
-        self.inflight.pop(vat, None)
+        self._forget(vat)
         self.kernel.worker_died(vat, HostFault(reason))
 
     def handle(self, name: str, expected: JSON, *syscalls: JSON) -> None:

@@ -90,24 +90,32 @@ class _View:
                 if isinstance(value, ClistEntry):
                     yield vat, row, value
 
+    def iter_inflight(self) -> Iterator[tuple[str, schema.Inflight]]:
+        for row, record in self.inflight.items():
+            yield row.partition("/")[0], record
+
     # --- the checks -----------------------------------------------------------------------------
 
     def check_vats(self) -> None:
         """A living vat has counters; a dead one, nothing. No table is left of what is gone."""
         assert set(self.counters) == self.living
-        assert set(self.inflight) <= self.living
+        numbers = {vat: range(row.delivered + 1, row.dispatched + 1) for vat, row in self.counters.items()}
+        assert set(self.inflight) == {schema.inflight_row(vat, number) for vat in numbers for number in numbers[vat]}
         families = {schema.clist_table, schema.vat_queue_table}
         known = {family(vat) for vat in self.living for family in families}
         known |= {schema.promise_queue_table(kpid) for kpid in self.promises}
         owned = {name for name, rows in self.tables.items() if "." in name and rows}
         assert owned <= known
-        for vat, record in self.inflight.items():
-            assert record.number == self.counters[vat].delivered + 1
+        for vat, record in self.iter_inflight():
             assert 1 <= record.attempts <= self.kernel._limits.delivery_attempts_max
             assert all(self.kernel._references.find_entry(vat, kref) for kref in record.imports)
+            if record.number > self.counters[vat].delivered + 1:
+                assert record.kind is ItemKind.MESSAGE
+                assert record.attempts == 1
         for vat in self.living:
             assert self.vats[vat].cluster in self.clusters
-            start = self.inflight.get(vat) or next(iter(self.table(schema.vat_queue_table(vat)).values()), None)
+            first = self.inflight.get(schema.inflight_row(vat, self.counters[vat].delivered + 1))
+            start = first or next(iter(self.table(schema.vat_queue_table(vat)).values()), None)
             is_starting = self.vats[vat].state is VatState.STARTING
             assert is_starting == (start is not None and start.kind is ItemKind.START)
 
@@ -122,7 +130,7 @@ class _View:
             sequences = [rows[str(index)].sequence for index in range(counters.queue_head, counters.queue_tail)]
             assert sequences == sorted(set(sequences))
             assert all(sequence < next_sequence for sequence in sequences)
-            if sequences and vat not in self.inflight:
+            if sequences and self.kernel._cranks.may_begin(vat, rows[str(counters.queue_head)]):
                 assert (sequences[0], vat) in ready
         for kpid, promise in self.promises.items():
             rows = self.table(schema.promise_queue_table(kpid))
@@ -198,7 +206,7 @@ class _View:
                 assert promise.decider in self.living, kpid
                 assert self.kernel._references.find_entry(promise.decider, kpid) is not None, kpid
                 assert not on_the_way[kpid]
-        for vat, record in self.inflight.items():
+        for vat, record in self.iter_inflight():
             if record.result is not None:
                 assert self.promises[record.result].decider == vat
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
@@ -16,6 +16,13 @@ from tests.core.driver import JSON, data, ref, refs, send, subscribe, text
 _T = TypeVar("_T")
 Draw = Callable[[st.SearchStrategy[_T]], _T]
 
+
+def _imports_of_followers(kernel: Kernel, vat: str) -> Iterator[str]:
+    """What the vat will learn of in deliveries that it was given ahead."""
+    for number in range(kernel.get_delivered(vat) + 2, kernel.get_dispatched(vat) + 1):
+        yield from kernel._state.get(schema.INFLIGHT, schema.inflight_row(vat, number)).imports
+
+
 # --- legal batches ----------------------------------------------------------------------------------
 
 
@@ -24,7 +31,8 @@ class Vocabulary:
 
     def __init__(self, kernel: Kernel, vat: str) -> None:
         table = schema.clist_table(vat)
-        rows = kernel._state.rows(table)
+        ahead = set(_imports_of_followers(kernel, vat))
+        rows = [row for row in kernel._state.rows(table) if kernel._state.get(table, row) not in ahead]
         self.objects = [row for row in rows if row[0] == "o"]
         self.promises: list[str] = []
         self.decided: list[str] = []

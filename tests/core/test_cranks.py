@@ -282,13 +282,13 @@ def test_an_error_of_the_delivery_ends_the_vat_and_drops_its_syscalls(trio: Driv
 def test_a_reply_to_another_delivery_ends_the_vat(trio: Driver, number: int) -> None:
     assert trio.kernel.get_delivered(trio.vat("alice")) == 2
     trio.say("alice", f'["done",{number},["ok",null],[],{{}}]')
-    assert trio.reason_of("alice") == f"a reply to delivery {number}, which was not sent"
+    assert trio.reason_of("alice") == f"a reply to delivery {number}, which is not the next that was sent"
 
 
 def test_a_second_reply_ends_the_vat(trio: Driver) -> None:
     trio.reply("alice")
     trio.say("alice", '["done",3,["ok",null],[],{}]')
-    assert trio.reason_of("alice") == "a reply to delivery 3, which was not sent"
+    assert trio.reason_of("alice") == "a reply to delivery 3, which is not the next that was sent"
 
 
 def test_what_a_vat_does_in_one_crank_is_invisible_if_it_fails(trio: Driver) -> None:

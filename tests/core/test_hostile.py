@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from kernel_py.core.queues import message_mentions
 from kernel_py.core.schema import ClistEntry, ItemKind, PromiseState, QueuedMessage, QueueItem
 from kernel_py.core.store import MemoryBackend
+from kernel_py.wire.limits import DEFAULT_LIMITS
 from tests.core.driver import Driver, fulfill, message, send, subscribe, text
 from tests.core.strategies import draw_reply
 
@@ -49,7 +51,7 @@ def _open() -> Driver:
     backend.texts = dict(PREPARED.texts)
     backend.transcripts = {vat: dict(entries) for vat, entries in PREPARED.transcripts.items()}
     backend.bundles = dict(PREPARED.bundles)
-    driver = Driver(backend=backend)
+    driver = Driver(backend=backend, limits=replace(DEFAULT_LIMITS, deliveries_inflight_max=3))
     driver.names = {"alice": "v1", "mallory": "v2", "trent": "v3"}
     driver._requests = 100  # keys that were not used yet
     return driver
@@ -127,6 +129,8 @@ def attack(data: Any) -> None:
             break
         if driver.delivery("mallory") is None:
             driver.ask("mallory")
+        if not data.draw(st.integers(0, 2)):
+            driver.ask("mallory", "ahead", "ko20")
         number = json.loads(driver.inflight[MALLORY])[1]
         watch = _Watch(driver)
         reply = draw_reply(data.draw, driver.kernel, MALLORY, number)

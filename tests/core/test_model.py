@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from kernel_py.core.schema import PromiseState
+from kernel_py.wire.limits import DEFAULT_LIMITS
 from tests.core.driver import JSON, Driver, fulfill, text
-from tests.core.strategies import SHAPED_SYSCALLS, draw_batch
+from tests.core.strategies import SHAPED_SYSCALLS, Vocabulary, draw_batch
 
 VATS_MAX = 6
 
@@ -74,7 +75,7 @@ class KernelMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.driver = Driver()
+        self.driver = Driver(limits=replace(DEFAULT_LIMITS, deliveries_inflight_max=3))
         self.driver.is_committing = False
         self.book = Book()
         self.committed = copy.deepcopy(self.book)
@@ -326,14 +327,7 @@ class KernelMachine(RuleBasedStateMachine):
             assert key in self.answers, f"{key} is not answered"
 
     def settle_all(self, vat: str) -> list[JSON]:
-        state = self.driver.kernel._state
-        batch: list[JSON] = []
-        for row in state.rows(f"{vat}.clist"):
-            if row[0] == "p":
-                promise = self.driver.promise(state.get(f"{vat}.clist", row))
-                if promise.decider == vat and promise.state is PromiseState.UNRESOLVED:
-                    batch.append(fulfill(row, text("end")))
-        return batch
+        return [fulfill(vpid, text("end")) for vpid in Vocabulary(self.driver.kernel, vat).decided]
 
     def judge(self, name: str, sent: Sent) -> None:
         assert not (sent.is_done and sent.is_given_up), name

@@ -78,7 +78,9 @@ def test_an_abort_leaves_earlier_transactions_alone() -> None:
     state.append_transcript("v1", 2, "lost")
     state.drop_bundle("b1")
     state.abort()
-    assert state.take_delta() == Delta(puts={"kernel.c": "3"}, transcript=[("v1", 1, "kept")], bundles={"b1": "kept"})
+    assert state.take_delta() == Delta(
+        puts={"kernel.c": "3"}, inserts=["kernel.c"], transcript=[("v1", 1, "kept")], bundles={"b1": "kept"}
+    )
 
 
 def test_a_delta_has_what_changed_once() -> None:
@@ -87,7 +89,7 @@ def test_a_delta_has_what_changed_once() -> None:
     state.set("kernel", "c", 4)
     state.delete("kernel", "a")
     state.commit()
-    assert state.take_delta() == Delta(puts={"kernel.c": "4"}, deletes=["kernel.a"])
+    assert state.take_delta() == Delta(puts={"kernel.c": "4"}, inserts=["kernel.c"], deletes=["kernel.a"])
     assert not state.take_delta()
 
 
@@ -213,8 +215,8 @@ VALUES: list[tuple[str, str, Any]] = [
     ("promises", "kp41", KernelPromise(PromiseState.REJECTED, 1, None, (), 0, 0, '#"\ud800"', ("ko1", "kp2"))),
     ("kp40.messages", "3", QueuedMessage("kp40", "#[]", ("ko1",), None)),
     ("vats", "v1", Vat("a", "c1", "iframe", VatState.RUNNING, 0, "b1-0", "a.py", "ko20", "")),
-    ("counters", "v1", VatCounters(1, 50, 60, 0, 2)),
-    ("inflight", "v1", Inflight(1, 5, '["startVat"]', 1, ItemKind.START, None, ("ko1",))),
+    ("counters", "v1", VatCounters(1, 2, 50, 60, 0, 2)),
+    ("inflight", "v1/1", Inflight(1, 5, '["startVat"]', 1, ItemKind.START, 7, None, ("ko1",), 50, 60)),
     ("v1.clist", "ko1", ClistEntry("o-50", is_reachable=False)),
     ("v1.clist", "o-50", "ko1"),
     ("v12.queue", "0", QueueItem(1, ItemKind.MESSAGE, QueuedMessage("ko1", "#[]", (), "kp1"))),

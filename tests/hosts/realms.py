@@ -68,17 +68,20 @@ class Realm:
         if self.is_alive and not self.is_hung:
             action()
 
-    def _receive(self, port: int, text: str) -> None:
+    def _receive(self, port: int, texts: str) -> None:
         if port != self.port:
             return
-        if text.startswith('["deliver"') and '\\"hang\\"' in text:
-            self.is_hung = True
-            return
-        if text.startswith('["deliver"') and '\\"die\\"' in text:
-            self.world.kill_realm(self.vat)
-            return
-        for reply in self.session.receive(text):
-            self._send(port, reply)
+        replies: list[str] = []
+        for text in texts.split("\n"):
+            if text.startswith('["deliver"') and '\\"hang\\"' in text:
+                self.is_hung = True
+                return
+            if text.startswith('["deliver"') and '\\"die\\"' in text:
+                self.world.kill_realm(self.vat)
+                return
+            replies += self.session.receive(text)
+        if replies:
+            self._send(port, "\n".join(replies))
 
     def _send(self, port: int, text: str) -> None:
         if port == self.port == self.world.epoch and self.world.host is not None:

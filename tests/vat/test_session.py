@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from kernel_py.vat.session import VatSession
 from kernel_py.vat.store import VatStore
 from kernel_py.wire import canonical, protocol
+from kernel_py.wire.limits import DEFAULT_LIMITS
 from tests.vat.driving import TIME_MS, DrivenVat, Failed, Ref, capdata, message
 
 COUNTER = """
@@ -71,6 +73,17 @@ def test_the_same_text_again_gets_the_same_answer_and_is_not_carried_out_again()
     assert vat.session.receive(text) == first
     vat.number = 2
     assert vat.call("increment") == [("resolve", ("p-60", 2))]
+
+
+def test_the_last_answers_are_kept_as_long_as_the_kernel_may_ask_for_them():
+    vat = DrivenVat(COUNTER, limits=replace(DEFAULT_LIMITS, deliveries_inflight_max=3))
+    texts = [
+        protocol.dump_deliver(n, TIME_MS, canonical.dump(message("o+0", "increment", result=f"p-{n}")))
+        for n in range(2, 6)
+    ]
+    answers = [vat.session.receive(text) for text in texts]
+    assert [vat.session.receive(text) for text in texts[1:]] == answers[1:]
+    assert json.loads(vat.session.receive(texts[0])[0])[0] == "failed"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@
  * - No text of the kernel reaches Python before the globals are scrubbed.
  * - The vat talks on the newest port; a `hello` is the first text on each. Ports may come before the realm is ready.
  * - A realm whose Python broke down answers nothing any more, says so on the control port, and ends.
+ * - What is answered waits at most `ANSWER_MS`, and the texts that were at hand are answered in as few messages as that
+ *   allows: a message costs as much as a small delivery.
  */
 
 import { parseCreateModule, parseLoadPyodide } from "../pyodide/api.ts";
@@ -18,6 +20,9 @@ import { describeError } from "../shared/parse.ts";
 import { bootRealm } from "./boot_realm.ts";
 import { freezeClocksAndEntropy, makeJsGlobals } from "./freeze.ts";
 import { scrubGlobals } from "./scrub.ts";
+
+/** After so long, what has been answered is sent, though more texts are at hand. */
+const ANSWER_MS = 4;
 
 /** URLs of Pyodide's two scripts, which the realm may import. */
 export interface ScriptUrls {
@@ -36,6 +41,7 @@ class Realm {
   readonly #urls: ScriptUrls;
   readonly #report: (report: RealmReport) => void;
   readonly #close: () => void;
+  readonly #now: () => number;
   /** The vat, once the realm is ready. */
   #receive: TextFunction | null = null;
   /** The newest port; the vat's hello has been sent on it if the realm is ready. */
@@ -48,6 +54,7 @@ class Realm {
       control.postMessage(report);
     };
     this.#close = self.close.bind(self);
+    this.#now = performance.now.bind(performance);
   }
 
   obey(command: RealmCommand, port: MessagePort | undefined): void {
@@ -65,14 +72,13 @@ class Realm {
 
   async #boot(assets: RealmAssets): Promise<void> {
     const options = await this.#prepare(assets);
-    const now = performance.now.bind(performance);
     freezeClocksAndEntropy();
     const { receive, boot, problem } = await bootRealm(options);
     scrubGlobals();
     releaseBuffers(assets);
     this.#receive = receive;
     // Counted from the start of the worker.
-    this.#report({ kind: "booted", boot, problem, ms: Math.round(now()) });
+    this.#report({ kind: "booted", boot, problem, ms: Math.round(this.#now()) });
     if (this.#port !== null) this.#greet(this.#port);
   }
 
@@ -105,17 +111,34 @@ class Realm {
     this.#deliver(port, "");
   }
 
-  #deliver(port: MessagePort, text: string): void {
+  /** `texts` is one text a line, and so is what is answered. */
+  #deliver(port: MessagePort, texts: string): void {
+    let answers: string[] = [];
+    const send = (): void => {
+      if (answers.length > 0) port.postMessage(answers.join("\n"));
+      answers = [];
+    };
+    let sentAtMs = this.#now();
+    for (const text of texts.split("\n")) {
+      const answer = this.#answer(text);
+      if (answer !== "") answers.push(answer);
+      if (this.#now() - sentAtMs > ANSWER_MS) {
+        send();
+        sentAtMs = this.#now();
+      }
+    }
+    send();
+  }
+
+  #answer(text: string): string {
     // Before the realm is ready there was no hello, so nothing is expected to come.
-    if (this.#receive === null) return;
-    let answers;
+    if (this.#receive === null) return "";
     try {
-      answers = this.#receive.call(text, this.#receive.getMemoryBytes());
+      return this.#receive.call(text, this.#receive.getMemoryBytes());
     } catch (error) {
       this.#fail(`Python broke down: ${describeError(error)}`);
-      return;
+      return "";
     }
-    for (const answer of answers.split("\n")) if (answer !== "") port.postMessage(answer);
   }
 
   #fail(reason: string): void {

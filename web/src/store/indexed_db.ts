@@ -4,24 +4,36 @@
  * Owns the database's layout:
  *
  *     kv           key -> text
- *     transcripts  [vat, number] -> text
+ *     transcripts  [vat, number of the first] -> texts of consecutive entries
  *     bundles      id -> text
+ *     log          deltas that are not in the stores above yet, in order
  *     meta         "epoch" -> number of the present life of the kernel
+ *
+ * A commit appends its delta to the log: one request, however much it changes. A checkpoint carries the sum of the
+ * log over to the other stores; most of what a delta changes is changed again by the next ones, and costs nothing
+ * there.
  *
  * Invariants:
  * - A commit is one readwrite transaction with strict durability: it is all there or not at all, and survives
- *   a power cut once `commit` has resolved.
+ *   a power cut once `commit` has resolved. So is a checkpoint, which changes nothing that can be read.
+ * - Calls are carried out one after the other.
+ * - `#pending` is the sum of what is in the log.
  * - A database of a newer layout, or one that cannot be opened, is an error, and is left as it is. There is no
  *   other place to keep state in.
  * - After `close`, or after the browser has closed the connection, every call fails.
  */
 
-import { parseFields, parseList, parseText, ParseError, type Fields } from "../shared/parse.ts";
+import { parseText } from "../shared/parse.ts";
+import { Net, parseDelta, type Delta } from "./delta.ts";
 
 /** The layout above. IndexedDB keeps it as the database's version. */
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 
-const STORES = ["kv", "transcripts", "bundles"] as const;
+/** A log that is longer than this is carried over: at a start it is read, and in the meantime it is in memory. */
+const LOG_CHARS_MAX = 1_000_000;
+
+const STORES = ["kv", "transcripts", "bundles", "log"] as const;
+const OTHER_STORES = ["kv", "transcripts", "bundles", "meta"] as const;
 
 export class StoreError extends Error {
   override name = "StoreError";
@@ -32,6 +44,12 @@ export class IndexedDbStore {
   /** Greater than that of every earlier opening. */
   readonly epoch: number;
   #closedBecause = "";
+  /** The last call; the next one begins when it is over. */
+  #last: Promise<unknown> = Promise.resolve();
+  #pending = new Net();
+  #logChars = 0;
+  /** By vat, number of the last entry of its transcript that was committed since the opening. */
+  readonly #written = new Map<string, number>();
 
   private constructor(database: IDBDatabase, epoch: number) {
     this.#database = database;
@@ -50,7 +68,9 @@ export class IndexedDbStore {
   static async open(name: string): Promise<IndexedDbStore> {
     const database = await openDatabase(name);
     try {
-      return new IndexedDbStore(database, await raiseEpoch(database));
+      const store = new IndexedDbStore(database, await raiseEpoch(database));
+      await store.#readLog();
+      return store;
     } catch (error) {
       database.close();
       throw new StoreError(`the database ${name} cannot be written`, { cause: error });
@@ -58,46 +78,63 @@ export class IndexedDbStore {
   }
 
   /** The key-value map, as a JSON object. */
-  async load(): Promise<string> {
-    const store = this.#begin("readonly").objectStore("kv");
-    const [keys, values] = await Promise.all([settle(store.getAllKeys()), settle<unknown[]>(store.getAll())]);
-    return JSON.stringify(Object.fromEntries(keys.map((key, index) => [parseKey(key), values[index]])));
+  load(): Promise<string> {
+    return this.#run(async () => {
+      const store = this.#begin(["kv"], "readonly").objectStore("kv");
+      const [keys, values] = await Promise.all([settle(store.getAllKeys()), settle<unknown[]>(store.getAll())]);
+      const texts = new Map(keys.map((key, index) => [parseKey(key), values[index]]));
+      for (const [key, value] of this.#pending.texts) {
+        if (value === null) texts.delete(key);
+        else texts.set(key, value);
+      }
+      return JSON.stringify(Object.fromEntries(texts));
+    });
   }
 
   /** Applies a delta, as JSON of `kernel_py.core.store.Delta`'s fields. */
-  async commit(text: string): Promise<void> {
-    const delta = parseFields(JSON.parse(text), "a delta");
-    const transaction = this.#begin("readwrite");
-    const completed = complete(transaction);
-    try {
-      apply(transaction, delta);
-    } catch (error) {
-      // Nothing of it may be stored.
-      transaction.abort();
-      completed.catch(() => undefined);
-      throw error;
-    }
-    await completed;
+  commit(text: string): Promise<void> {
+    return this.#run(async () => {
+      const delta = parseDelta(text);
+      this.#checkTranscript(delta);
+      const transaction = this.#begin(["log"], "readwrite");
+      const completed = complete(transaction);
+      transaction.objectStore("log").add(text);
+      await completed;
+      this.#take(delta, text);
+      if (this.#logChars > LOG_CHARS_MAX) await this.#checkpoint();
+    });
   }
 
   /** Entries with numbers `first` to `last`, in order, as a JSON list; or the first number that is missing. */
-  async readTranscript(vat: string, first: number, last: number): Promise<string> {
-    const range = IDBKeyRange.bound([vat, first], [vat, last]);
-    const store = this.#begin("readonly").objectStore("transcripts");
-    const [keys, entries] = await Promise.all([
-      settle(store.getAllKeys(range)),
-      settle<unknown[]>(store.getAll(range)),
-    ]);
-    for (let number = first; number <= last; number++) {
-      if (indexedDB.cmp(keys[number - first] ?? [], [vat, number]) !== 0) return String(number);
-    }
-    return JSON.stringify(entries);
+  readTranscript(vat: string, first: number, last: number): Promise<string> {
+    return this.#run(async () => {
+      await this.#checkpoint();
+      const store = this.#begin(["transcripts"], "readonly").objectStore("transcripts");
+      const keys = await settle(store.getAllKeys(IDBKeyRange.bound([vat], [vat, last])));
+      const starts = keys.map(parseNumber);
+      const start = starts.findLast((number) => number <= first) ?? first;
+      const spans = await settle<unknown[]>(store.getAll(IDBKeyRange.bound([vat, start], [vat, last])));
+      const entries = new Map<number, unknown>();
+      spans.forEach((span, index) => {
+        const number = starts[starts.length - spans.length + index] ?? 0;
+        if (Array.isArray(span)) span.forEach((entry, place) => entries.set(number + place, entry));
+      });
+      const found: unknown[] = [];
+      for (let number = first; number <= last; number++) {
+        if (!entries.has(number)) return String(number);
+        found.push(entries.get(number));
+      }
+      return JSON.stringify(found);
+    });
   }
 
   /** The bundle's text; undefined if there is none. */
-  async findBundle(id: string): Promise<string | undefined> {
-    const text: unknown = await settle(this.#begin("readonly").objectStore("bundles").get(id));
-    return typeof text === "string" ? text : undefined;
+  findBundle(id: string): Promise<string | undefined> {
+    return this.#run(async () => {
+      await this.#checkpoint();
+      const text: unknown = await settle(this.#begin(["bundles"], "readonly").objectStore("bundles").get(id));
+      return typeof text === "string" ? text : undefined;
+    });
   }
 
   close(): void {
@@ -105,52 +142,103 @@ export class IndexedDbStore {
     this.#database.close();
   }
 
-  #begin(mode: IDBTransactionMode): IDBTransaction {
+  #run<Value>(call: () => Promise<Value>): Promise<Value> {
+    const result = this.#last.then(call);
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  /** Refuses a number that is there: nothing may rewrite a vat's past. */
+  #checkTranscript(delta: Delta): void {
+    const written = new Map(this.#written);
+    for (const vat of delta.transcriptDrops) written.delete(vat);
+    for (const [vat, number] of delta.transcript) {
+      if (number <= (written.get(vat) ?? -1))
+        throw new StoreError(`entry ${number} of ${vat} is in the transcript already; nothing of it was stored`);
+      written.set(vat, number);
+    }
+  }
+
+  #take(delta: Delta, text: string): void {
+    this.#pending.add(delta);
+    this.#logChars += text.length;
+    for (const vat of delta.transcriptDrops) this.#written.delete(vat);
+    for (const [vat, number] of delta.transcript) this.#written.set(vat, number);
+  }
+
+  async #readLog(): Promise<void> {
+    const texts = await settle<unknown[]>(this.#begin(["log"], "readonly").objectStore("log").getAll());
+    for (const text of texts.map(parseKey)) this.#take(parseDelta(text), text);
+  }
+
+  async #checkpoint(): Promise<void> {
+    if (this.#logChars === 0) return;
+    const transaction = this.#begin(STORES, "readwrite");
+    const completed = complete(transaction);
+    apply(transaction, this.#pending);
+    transaction.objectStore("log").clear();
+    await completed;
+    this.#pending = new Net();
+    this.#logChars = 0;
+  }
+
+  #begin(stores: readonly string[], mode: IDBTransactionMode): IDBTransaction {
     if (this.#closedBecause !== "") throw new StoreError(this.#closedBecause);
-    return this.#database.transaction(STORES, mode, { durability: "strict" });
+    return this.#database.transaction(stores, mode, { durability: "strict" });
   }
 }
 
-function apply(transaction: IDBTransaction, delta: Fields): void {
+function apply(transaction: IDBTransaction, net: Net): void {
   const kv = transaction.objectStore("kv");
   const transcripts = transaction.objectStore("transcripts");
   const bundles = transaction.objectStore("bundles");
-  for (const [key, value] of Object.entries(parseFields(delta["puts"], "puts"))) kv.put(value, key);
-  for (const key of parseList(delta, "deletes")) kv.delete(parseKey(key));
-  for (const entry of parseList(delta, "transcript")) {
-    const [vat, number, text] = parseEntry(entry);
-    // Refuses a number that is there: nothing may rewrite a vat's past.
-    transcripts.add(text, [vat, number]);
+  for (const [key, value] of net.texts) {
+    if (value === null) kv.delete(key);
+    else kv.put(value, key);
   }
-  for (const vat of parseList(delta, "transcript_drops")) {
-    // An array sorts after every number.
-    transcripts.delete(IDBKeyRange.bound([vat], [vat, []]));
+  // An array sorts after every number.
+  for (const vat of net.transcriptDrops) transcripts.delete(IDBKeyRange.bound([vat], [vat, []]));
+  for (const { vat, first, texts } of net.spans) transcripts.add(texts, [vat, first]);
+  for (const [id, text] of net.bundles) {
+    if (text === null) bundles.delete(id);
+    else bundles.put(text, id);
   }
-  for (const id of parseList(delta, "bundle_drops")) bundles.delete(parseKey(id));
-  for (const [id, text] of Object.entries(parseFields(delta["bundles"], "bundles"))) bundles.put(text, id);
 }
 
 function parseKey(value: unknown): string {
   return parseText({ key: value }, "key");
 }
 
-function parseEntry(value: unknown): [vat: string, number: number, text: string] {
-  const [vat, number, text] = (Array.isArray(value) ? value : []) as unknown[];
-  if (typeof vat !== "string" || typeof number !== "number" || typeof text !== "string")
-    throw new ParseError("an entry must be [vat, number, text]");
-  return [vat, number, text];
+/** The number in a key of a transcript. */
+function parseNumber(key: IDBValidKey): number {
+  const number: unknown = Array.isArray(key) ? key[1] : undefined;
+  if (typeof number !== "number") throw new StoreError("the transcripts have a key that is none");
+  return number;
 }
 
 async function openDatabase(name: string): Promise<IDBDatabase> {
   const request = indexedDB.open(name, LAYOUT_VERSION);
-  request.onupgradeneeded = () => {
-    for (const store of [...STORES, "meta"]) request.result.createObjectStore(store);
+  request.onupgradeneeded = ({ oldVersion }) => {
+    request.result.createObjectStore("log", { autoIncrement: true });
+    if (oldVersion === 0) for (const store of OTHER_STORES) request.result.createObjectStore(store);
+    else if (request.transaction !== null) wrapEntries(request.transaction.objectStore("transcripts"));
   };
   try {
     return await settle(request);
   } catch (error) {
     throw new StoreError(await explain(name, error), { cause: error });
   }
+}
+
+/** In layout 1, which had no log, each entry of a transcript was a record. */
+function wrapEntries(transcripts: IDBObjectStore): void {
+  const request = transcripts.openCursor();
+  request.onsuccess = () => {
+    const cursor = request.result;
+    if (cursor === null) return;
+    cursor.update([cursor.value]);
+    cursor.continue();
+  };
 }
 
 async function explain(name: string, error: unknown): Promise<string> {
