@@ -9,6 +9,7 @@ is sent, and its response is kept until the client acknowledges it. Queries chan
 | send | target, method, args | settled |
 | terminateVat | vat, reason? | {} |
 | terminateCluster | cluster, reason? | {} |
+| collectGarbage | vat? | vats: those that were asked |
 | status | | kernel, clusters, vats |
 | objects | vat?, offset?, limit? | objects, total |
 | promise | promise | settled, or {status: "pending"} |
@@ -25,6 +26,7 @@ from typing import Any, TypeGuard
 from kernel_py.core import jsonschema, kmarshal, literals, schema
 from kernel_py.core.cluster_config import parse_cluster
 from kernel_py.core.clusters import Clusters, describe_settled
+from kernel_py.core.garbage import Garbage
 from kernel_py.core.outputs import Respond
 from kernel_py.core.promises import Promises
 from kernel_py.core.schema import ClusterState, PromiseState, QueuedMessage, Request, VatState
@@ -42,7 +44,7 @@ METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 SERVER_ERROR = -32000
 
-COMMANDS = ("launch", "send", "terminateVat", "terminateCluster")
+COMMANDS = ("launch", "send", "terminateVat", "terminateCluster", "collectGarbage")
 QUERIES = ("status", "objects", "promise")
 OBJECTS_LIMIT = 500
 
@@ -65,6 +67,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "send": _params({"target": _TEXT, "method": _TEXT, "args": _TEXT}),
     "terminateVat": _params({"vat": _TEXT}, {"reason": _REASON}),
     "terminateCluster": _params({"cluster": _TEXT}, {"reason": _REASON}),
+    "collectGarbage": _params({}, {"vat": _TEXT}),
     "status": _params({}),
     "objects": _params({}, {"vat": _TEXT, "offset": _COUNT, "limit": _COUNT}),
     "promise": _params({"promise": _TEXT}),
@@ -138,7 +141,7 @@ def dump_error(key: str | None, code: int, error: KernelError) -> str:
 class Control:
     """Carries out control requests over one state."""
 
-    def __init__(self, shared: Shared, promises: Promises, vats: Vats) -> None:
+    def __init__(self, shared: Shared, promises: Promises, vats: Vats, garbage: Garbage) -> None:
         self._state = shared.state
         self._references = shared.references
         self._queues = shared.queues
@@ -146,6 +149,7 @@ class Control:
         self._limits = shared.limits
         self._promises = promises
         self._vats = vats
+        self._garbage = garbage
         self.services: tuple[str, ...] = ()
 
     # --- requests -------------------------------------------------------------------------------
@@ -192,6 +196,11 @@ class Control:
                 else:
                     clusters.terminate(cluster, reason)
                 self.answer(call.key, {}, "")
+            case "collectGarbage":
+                vats = [self._parse_living_vat(params["vat"])] if "vat" in params else self._vats.living()
+                for vat in vats:
+                    self._garbage.reap(vat)
+                self.answer(call.key, {"vats": vats}, "")
             case _:
                 raise KernelBug(f"no command {call.method}")
 
@@ -265,7 +274,7 @@ class Control:
         record = self._state.get(schema.OBJECTS, target)
         if record is None:
             raise RequestError(f"there is no object {target}; ask `objects` for those there are", "params.target")
-        if record.owner is None:
+        if self._references.find_owner(target) is None:
             raise RequestError(f"{target} ({record.iface}) belonged to a vat that was terminated", "params.target")
         return target
 
@@ -352,7 +361,8 @@ class Control:
         return {"objects": list(map(self._describe_object, shown)), "total": len(krefs)}
 
     def _describe_object(self, kref: str) -> dict[str, Any]:
-        owner, reachable, recognizable, iface = self._references.get_object(kref)
+        _, reachable, recognizable, iface = self._references.get_object(kref)
+        owner = self._references.find_owner(kref)
         return {"kref": kref, "vat": owner, "iface": iface, "reachable": reachable, "recognizable": recognizable}
 
     def _promise(self, text: str) -> dict[str, Any]:

@@ -22,9 +22,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kernel_py.core import kmarshal, schema
+from kernel_py.core.garbage import Garbage
 from kernel_py.core.outputs import Deliver
 from kernel_py.core.promises import Promises
 from kernel_py.core.queues import message_mentions
+from kernel_py.core.references import Learned
 from kernel_py.core.schema import (
     Inflight,
     ItemKind,
@@ -54,19 +56,23 @@ from kernel_py.wire.syscalls import (
     parse_syscall,
 )
 
+_FOLLOWED = (ItemKind.MESSAGE, ItemKind.NOTIFY)
+"""What other deliveries may go ahead after: their replies change no entries but those that `may_begin` looks at."""
+
 _IFACE = re.compile(r'"\$(\d{1,6})\.Alleged: ([^"\\]{1,100})"')
 
 
 class Cranks:
     """Dispatch and completion over one state."""
 
-    def __init__(self, shared: Shared, promises: Promises) -> None:
+    def __init__(self, shared: Shared, promises: Promises, garbage: Garbage) -> None:
         self._state = shared.state
         self._references = shared.references
         self._queues = shared.queues
         self._log = shared.log
         self._limits = shared.limits
         self._promises = promises
+        self._garbage = garbage
         self._counters: Mapping[str, VatCounters] = shared.state.view(schema.COUNTERS)
         self._inflight: Mapping[str, Inflight] = shared.state.view(schema.INFLIGHT)
 
@@ -84,7 +90,7 @@ class Cranks:
             return False  # it may have been the cause of a host fault: it goes alone
         last = self._inflight[inflight_row(vat, dispatched)]
         body_chars = max(len(message.body), len(last.text))
-        if last.kind is ItemKind.START or body_chars > self._limits.inflight_body_chars_max:
+        if last.kind not in _FOLLOWED or body_chars > self._limits.inflight_body_chars_max:
             return False
         if message.result is not None and self._references.find_entry(vat, message.result) is not None:
             return False
@@ -94,49 +100,68 @@ class Cranks:
         """Turn the head of an idle vat's queue into a delivery, or into nothing if it has become moot."""
         item = self._queues.take_head(vat)
         number = self._counters[vat].dispatched + 1
-        imports: list[str] = []
+        learned = Learned()
         result: str | None = None
         delivery: list[Any] | None
         match item.kind:
+            case ItemKind.MESSAGE if self._references.find_owner(item.payload.target) != vat:
+                delivery = None  # the vat has abandoned it, or it was revoked
+                self._promises.send(item.payload)
+                self._queues.release(item.kind, item.payload)
             case ItemKind.MESSAGE:
-                delivery = self._translate_message(vat, number, item.payload, imports)
+                delivery = self._translate_message(vat, number, item.payload, learned)
                 result = item.payload.result
                 self._queues.release(item.kind, item.payload)
             case ItemKind.NOTIFY:
-                delivery = self._translate_notify(vat, number, item.payload, imports)
+                delivery = self._translate_notify(vat, number, item.payload, learned)
             case ItemKind.START:
                 body, slots = item.payload
-                delivery = ["startVat", self._data_to_vat(vat, CapData(body, slots), imports)]
+                delivery = ["startVat", self._data_to_vat(vat, CapData(body, slots), learned)]
                 self._queues.release(item.kind, item.payload)
+            case ItemKind.COLLECT:
+                delivery = self._garbage.begin(vat)
+            case ItemKind.REAP:
+                delivery = ["bringOutYourDead"]
         if delivery is None:
             self._queues.offer(vat)
             return
         text = canonical.dump(delivery)
-        delivered, _, next_object, next_promise, head, tail = self._counters[vat]
+        delivered, _, next_object, next_promise, head, tail, dirt = self._counters[vat]
         inflight = Inflight(
-            number, now_ms, text, 1, item.kind, item.sequence, result, tuple(imports), next_object, next_promise
+            number,
+            now_ms,
+            text,
+            1,
+            item.kind,
+            item.sequence,
+            result,
+            tuple(learned.imports),
+            tuple(learned.reached),
+            next_object,
+            next_promise,
         )
         self._state.set(schema.INFLIGHT, inflight_row(vat, number), inflight)
-        self._state.set(schema.COUNTERS, vat, VatCounters(delivered, number, next_object, next_promise, head, tail))
+        counters = VatCounters(delivered, number, next_object, next_promise, head, tail, dirt)
+        self._state.set(schema.COUNTERS, vat, counters)
         self._queues.offer(vat)
         self._log.outbox.deliveries.append(Deliver(vat, number, protocol.dump_deliver(number, now_ms, text)))
 
-    def _data_to_vat(self, vat: str, data: CapData, imports: list[str]) -> dict[str, Any]:
-        slots = [self._references.kref_to_vref(vat, kref, imports) for kref in data.slots]
+    def _data_to_vat(self, vat: str, data: CapData, learned: Learned) -> dict[str, Any]:
+        slots = [self._references.kref_to_vref(vat, kref, learned) for kref in data.slots]
         return {"body": data.body, "slots": slots}
 
-    def _translate_message(self, vat: str, number: int, message: QueuedMessage, imports: list[str]) -> list[Any]:
+    def _translate_message(self, vat: str, number: int, message: QueuedMessage, learned: Learned) -> list[Any]:
         call = CapData(message.body, message.slots)
         self._log.message("Got", (vat, number), message.target, call, message.result)
-        target = self._references.kref_to_vref(vat, message.target, imports)
-        methargs = self._data_to_vat(vat, call, imports)
+        target = self._references.kref_to_vref(vat, message.target, learned)
+        methargs = self._data_to_vat(vat, call, learned)
         result = None
         if message.result is not None:
             self._promises.set_decider(message.result, vat)
-            result = self._references.kref_to_vref(vat, message.result, imports)
+            result = self._references.kref_to_vref(vat, message.result, learned)
         return ["message", target, {"methargs": methargs, "result": result}]
 
-    def _translate_notify(self, vat: str, number: int, first: str, imports: list[str]) -> list[Any] | None:
+    def _translate_notify(self, vat: str, number: int, first: str, learned: Learned) -> list[Any] | None:
         """One delivery for all the notifies at the head of the queue, as far as it has room; None if all are moot."""
         room = _Room(self._limits)
         room.take(self._references.get_promise(first))
@@ -145,7 +170,7 @@ class Cranks:
         delivery: list[Any] | None = None
         if batch:
             self._log.notified((vat, number), list(batch))
-            delivery = ["notify", self._data_of_settled(vat, batch, imports)]
+            delivery = ["notify", self._data_of_settled(vat, batch, learned)]
         for kpid in batch:
             self._references.delete_entry(vat, kpid)
         for kpid in kpids:
@@ -173,14 +198,14 @@ class Cranks:
                 stack.extend(kref for kref in reversed(promise.slots) if kref[1] == "p")
         return batch
 
-    def _data_of_settled(self, vat: str, batch: dict[str, KernelPromise], imports: list[str]) -> list[Any]:
+    def _data_of_settled(self, vat: str, batch: dict[str, KernelPromise], learned: Learned) -> list[Any]:
         """The settlements in the vat's references. They leave the c-list, so none of them is an import to undo."""
         resolutions: list[Any] = []
         for kpid, promise in batch.items():
-            vpid = self._references.kref_to_vref(vat, kpid, imports)
-            data = self._data_to_vat(vat, CapData(promise.body, promise.slots), imports)
+            vpid = self._references.kref_to_vref(vat, kpid, learned)
+            data = self._data_to_vat(vat, CapData(promise.body, promise.slots), learned)
             resolutions.append([vpid, promise.state is PromiseState.REJECTED, data])
-        imports[:] = [kref for kref in imports if kref not in batch]
+        learned.imports[:] = [kref for kref in learned.imports if kref not in batch]
         return resolutions
 
     # --- completion -----------------------------------------------------------------------------
@@ -205,9 +230,11 @@ class Cranks:
             done.number, inflight.time_ms, inflight.text, canonical.dump(done.syscalls), None
         )
         self._state.append_transcript(vat, done.number, entry)
-        _, _, next_object, next_promise, head, tail = self._counters[vat]
-        counters = VatCounters(done.number, dispatched, next_object, next_promise, head, tail)
+        _, _, next_object, next_promise, head, tail, dirt = self._counters[vat]
+        counters = VatCounters(done.number, dispatched, next_object, next_promise, head, tail, dirt + 1)
         self._state.set(schema.COUNTERS, vat, counters)
+        if counters.dirt >= self._limits.reap_deliveries:
+            self._garbage.reap(vat)
         self._state.delete(schema.INFLIGHT, inflight_row(vat, done.number))
         self._state.next_number(schema.CRANKS)
         self._queues.offer(vat)
@@ -227,9 +254,15 @@ class Cranks:
                 case Exit():
                     if leave is None:
                         leave = syscall
-                case RefSyscall(op=op):
-                    raise IllegalSyscall(f"{op} is not supported yet")
+                case RefSyscall():
+                    self._garbage.apply(where[0], syscall, self._find_ahead(*where))
         return leave
+
+    def _find_ahead(self, vat: str, number: int) -> frozenset[str]:
+        """The references in what the vat was given after delivery `number`."""
+        rows = (inflight_row(vat, later) for later in range(number + 1, self._counters[vat].dispatched + 1))
+        messages = (canonical.load(self._inflight[row].text) for row in rows)
+        return frozenset(vref for message in messages for vref in (message[1], *message[2]["methargs"]["slots"]))
 
     def _data_to_kernel(self, vat: str, data: CapData) -> CapData:
         ifaces = _find_ifaces(data)
@@ -303,6 +336,8 @@ class Cranks:
             self._promises.set_decider(inflight.result, None)
         for kref in inflight.imports:
             self._references.delete_entry(vat, kref)
+        for kref in inflight.reached:
+            self._references.set_unreachable(vat, kref)
         self._state.delete(schema.INFLIGHT, row)
         self._state.set(schema.COUNTERS, vat, counters._replace(dispatched=counters.dispatched - 1))
         self._queues.offer(vat)

@@ -33,6 +33,7 @@ from kernel_py.core.control import (
 )
 from kernel_py.core.cranks import Cranks
 from kernel_py.core.events import Log
+from kernel_py.core.garbage import Garbage
 from kernel_py.core.outputs import Actions, Commit, Deliver, Outbox, Respond
 from kernel_py.core.promises import Promises
 from kernel_py.core.queues import Queues
@@ -70,13 +71,14 @@ class Kernel:
         self._outbox = Outbox()
         self._state = state = KernelState.load(texts)
         self._log = Log(self._outbox)
-        self._references = References(state)
+        self._references = References(state, limits)
         self._queues = Queues(state, self._references)
         shared = Shared(state, self._references, self._queues, self._log, limits)
         self._promises = Promises(shared)
-        self._vats = Vats(shared, self._promises)
-        self._cranks = Cranks(shared, self._promises)
-        self._control = Control(shared, self._promises, self._vats)
+        self._garbage = Garbage(shared)
+        self._vats = Vats(shared, self._promises, self._garbage)
+        self._cranks = Cranks(shared, self._promises, self._garbage)
+        self._control = Control(shared, self._promises, self._vats, self._garbage)
         self._clusters = Clusters(shared, self._promises, self._vats, self._control.answer)
         if not texts:
             self._transact(lambda: self._initialize(seed))
@@ -94,7 +96,8 @@ class Kernel:
         try:
             result = action()
             self._wake()
-            self._references.settle_counts()
+            for kref in self._references.settle_counts():
+                self._garbage.note(kref)
         except BaseException:
             self._state.abort()
             self._outbox.rewind(marks)
@@ -230,13 +233,19 @@ class Kernel:
                 self._outbox.deliveries.append(_deliver(vat, inflight))
 
     def dispatch(self, now_ms: int) -> None:
-        """Turn queue items into deliveries, as long as there are some that may begin."""
+        """Turn queue items into deliveries, as long as there are some that may begin.
+
+        After that, take one step of removing what terminated vats have left; while `has_leftovers`, call again.
+        """
         self._log.time_ms = now_ms
         while not (self._is_serial and self._state.count(schema.INFLIGHT)):
             vat = self._queues.find_next(self._cranks.may_begin)
             if vat is None:
-                return
+                break
             self._transact(lambda vat=vat: self._cranks.begin_next(vat, now_ms))  # type: ignore[misc]
+
+        for vat in self._state.rows(schema.LEFTOVERS)[:1]:
+            self._transact(lambda vat=vat: self._garbage.clean(vat))  # type: ignore[misc]
 
     # --- outputs --------------------------------------------------------------------------------
 
@@ -259,8 +268,14 @@ class Kernel:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a delivery is in flight or could be dispatched."""
-        return self._state.count(schema.INFLIGHT) > 0 or self._queues.find_next(self._cranks.may_begin) is not None
+        """Whether a delivery is in flight or could be dispatched, or something is left to remove."""
+        is_running = self._state.count(schema.INFLIGHT) > 0 or self.has_leftovers
+        return is_running or self._queues.find_next(self._cranks.may_begin) is not None
+
+    @property
+    def has_leftovers(self) -> bool:
+        """Whether `dispatch` has something to remove."""
+        return self._state.count(schema.LEFTOVERS) > 0
 
     # --- what hosts ask -------------------------------------------------------------------------
 
@@ -288,7 +303,7 @@ class Kernel:
         return self._vats.is_alive(vat)
 
     def living_vats(self) -> list[str]:
-        return [vat for vat in self._state.rows(schema.VATS) if self._vats.is_alive(vat)]
+        return self._vats.living()
 
     def is_inflight(self, vat: str, number: int) -> bool:
         """Whether the vat still owes the reply to a delivery."""

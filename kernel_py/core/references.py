@@ -9,17 +9,23 @@ Counting (the reference, 2.5):
         R), queue mentions, resolution data, holds. The exporter's own entry counts nothing.
 
 Counts change, and what is at zero goes, only at the end of the crank (`settle_counts`): most of what is
-dropped within one is taken again, and costs nothing.
+dropped within one is taken again, and costs nothing. Of objects it only says which have become unreachable:
+what follows for vats is `kernel_py.core.garbage`'s.
+
+Settled promises may hold each other in a circle, which counts alone never free. One that loses a mention and
+keeps others, and mentions promises itself, is looked at: if nothing but the circle mentions the circle, it goes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from kernel_py.core import schema
-from kernel_py.core.schema import ClistEntry, KernelObject, KernelPromise, PromiseState, VatCounters
+from kernel_py.core.schema import ClistEntry, KernelObject, KernelPromise, PromiseState, Vat, VatCounters, VatState
 from kernel_py.core.state import KernelState
 from kernel_py.wire.errors import IllegalSyscall, KernelBug
+from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
 from kernel_py.wire.refs import (
     Kref,
     Vref,
@@ -32,14 +38,24 @@ from kernel_py.wire.refs import (
 )
 
 
+@dataclass(slots=True)
+class Learned:
+    """What a delivery told a vat: objects and promises that it did not know, and objects that it had dropped."""
+
+    imports: list[str] = field(default_factory=list)
+    reached: list[str] = field(default_factory=list)
+
+
 class References:
     """The object table, promise counts and c-lists over one state."""
 
-    def __init__(self, state: KernelState) -> None:
+    def __init__(self, state: KernelState, limits: Limits = DEFAULT_LIMITS) -> None:
         self._state = state
+        self._promise_cycle_max = limits.promise_cycle_max
         self._objects: Mapping[str, KernelObject] = state.view(schema.OBJECTS)
         self._promises: Mapping[str, KernelPromise] = state.view(schema.PROMISES)
         self._counters: Mapping[str, VatCounters] = state.view(schema.COUNTERS)
+        self._vats: Mapping[str, Vat] = state.view(schema.VATS)
         self._changes: dict[str, int] = {}  # of this crank: of recognizable counts, and of promises' refs
         self._reach_changes: dict[str, int] = {}
 
@@ -52,13 +68,17 @@ class References:
         return record
 
     def find_owner(self, kref: str) -> str | None:
-        """The vat that exports the object, or None if it is gone or was never there."""
+        """The living vat that exports the object, or None if it is gone or was never there."""
         record = self._objects.get(kref)
-        return None if record is None else record.owner
+        if record is None or record.owner is None:
+            return None
+        vat = self._vats.get(record.owner)
+        return None if vat is None or vat.state is VatState.TERMINATED else record.owner
 
     def create_object(self, owner: str, iface: str) -> Kref:
         kref = make_object_kref(self._state.next_number(schema.NEXT_OBJECT))
         self._state.set(schema.OBJECTS, kref, KernelObject(owner, 0, 0, iface))
+        self._count(kref, 0, 0)
         return kref
 
     def orphan(self, kref: str) -> None:
@@ -96,23 +116,34 @@ class References:
         if reachable and kref[1] == "o":
             self._reach_changes[kref] = self._reach_changes.get(kref, 0) + reachable
 
-    def settle_counts(self) -> None:
-        """At the end of a crank: apply its changes of counts, and delete what nothing mentions any more."""
+    def settle_counts(self) -> list[str]:
+        """At the end of a crank: apply its changes of counts, and delete what nothing mentions any more.
+
+        Returns:
+            the objects of which a count changed, and that nothing reaches.
+        """
+        unreachable: list[str] = []
+        suspects: list[str] = []
         while self._changes:
             changes, self._changes = self._changes, {}
             reach_changes, self._reach_changes = self._reach_changes, {}
             for kref, change in changes.items():
-                if kref[1] == "p":
-                    self._settle_promise(kref, change)
-                else:
-                    self._settle_object(kref, reach_changes.get(kref, 0), change)
+                if kref[1] != "p":
+                    if self._settle_object(kref, reach_changes.get(kref, 0), change):
+                        unreachable.append(kref)
+                elif self._settle_promise(kref, change):
+                    suspects.append(kref)
+            while suspects and not self._changes:
+                self._free_cycle(suspects.pop())
+        return unreachable
 
     def forget_counts(self) -> None:
         """The crank is aborted."""
         self._changes.clear()
         self._reach_changes.clear()
 
-    def _settle_promise(self, kpid: str, change: int) -> None:
+    def _settle_promise(self, kpid: str, change: int) -> bool:
+        """Apply a change. Returns whether the promise may now be held by nothing but a cycle that it is part of."""
         state, refs, decider, subscribers, head, tail, body, slots = self.get_promise(kpid)
         refs += change
         if refs < 0:
@@ -121,11 +152,45 @@ class References:
             self._state.delete(schema.PROMISES, kpid)
             for slot in slots:
                 self.drop_hold(slot)
-        elif change:
+            return False
+        if change:
             promise = KernelPromise(state, refs, decider, subscribers, head, tail, body, slots)
             self._state.set(schema.PROMISES, kpid, promise)
+        return bool(_promises_in(slots))
 
-    def _settle_object(self, kref: str, reach_change: int, change: int) -> None:
+    def _free_cycle(self, kpid: str) -> None:
+        """Delete what `kpid` leads to, itself included, as far as only settled promises among these mention it."""
+        if kpid not in self._promises:
+            return
+        mentions = self._count_mentions_below(kpid)
+        garbage = dict.fromkeys(mentions)
+        stack = [each for each, count in mentions.items() if self._promises[each].refs > count]
+        while stack:
+            each = stack.pop()
+            if each in garbage:
+                del garbage[each]
+                stack.extend(_promises_in(self._promises[each].slots))
+        for each in garbage:
+            for slot in self._promises[each].slots:
+                if slot not in garbage:
+                    self.drop_hold(slot)
+        for each in garbage:
+            self._state.delete(schema.PROMISES, each)
+
+    def _count_mentions_below(self, kpid: str) -> dict[str, int]:
+        """The promises that `kpid` leads to, itself included, and how often these mention each; none if too many."""
+        found = {kpid: 0}
+        stack = [kpid]
+        while stack and len(found) <= self._promise_cycle_max:
+            for slot in _promises_in(self._promises[stack.pop()].slots):
+                if slot not in found:
+                    found[slot] = 0
+                    stack.append(slot)
+                found[slot] += 1
+        return {} if stack else found
+
+    def _settle_object(self, kref: str, reach_change: int, change: int) -> bool:
+        """Apply a change. Returns whether nothing reaches the object."""
         owner, reachable, recognizable, iface = self.get_object(kref)
         reachable += reach_change
         recognizable += change
@@ -133,8 +198,10 @@ class References:
             raise KernelBug(f"reference counts of {kref} out of range: {reachable},{recognizable}")
         if recognizable == 0 and owner is None:
             self._state.delete(schema.OBJECTS, kref)
-        elif change or reach_change:
+            return False
+        if change or reach_change:
             self._state.set(schema.OBJECTS, kref, KernelObject(owner, reachable, recognizable, iface))
+        return reachable == 0
 
     # --- c-lists --------------------------------------------------------------------------------
 
@@ -148,17 +215,16 @@ class References:
         assert kref is None or isinstance(kref, str)
         return kref
 
-    def kref_to_vref(self, vat: str, kref: str, imports: list[str]) -> Vref:
-        """The vat's name for `kref`, allocating an import (and adding it to `imports`) if it has none."""
+    def kref_to_vref(self, vat: str, kref: str, learned: Learned) -> Vref:
+        """The vat's name for `kref`, allocating an import if it has none. `learned` notes what there is to undo."""
         table = vat + ".clist"
         entry = self._state.get(table, kref)
         if entry is not None:
             if not entry.is_reachable:
-                self._state.set(table, kref, ClistEntry(entry.vref, is_reachable=True))
-                if kref[1] == "o" and not is_vat_allocated(entry.vref):
-                    self._count(kref, 1, 0)
+                self._set_reachable(vat, kref, entry, is_reachable=True)
+                learned.reached.append(kref)
             return Vref(entry.vref)
-        delivered, dispatched, next_object, next_promise, head, tail = self._counters[vat]
+        delivered, dispatched, next_object, next_promise, head, tail, dirt = self._counters[vat]
         if kref[1] == "p":
             vref = make_imported_promise(next_promise)
             next_promise += 1
@@ -167,12 +233,28 @@ class References:
                 raise KernelBug(f"{vat} owns {kref} but its c-list has no entry for it")
             vref = make_imported_object(next_object)
             next_object += 1
-        counters = VatCounters(delivered, dispatched, next_object, next_promise, head, tail)
+        counters = VatCounters(delivered, dispatched, next_object, next_promise, head, tail, dirt)
         self._state.set(schema.COUNTERS, vat, counters)
         self._add_entry(vat, kref, vref)
         self._count(kref, 1, 1)
-        imports.append(kref)
+        learned.imports.append(kref)
         return vref
+
+    def _set_reachable(self, vat: str, kref: str, entry: ClistEntry, *, is_reachable: bool) -> None:
+        self._state.set(vat + ".clist", kref, ClistEntry(entry.vref, is_reachable))
+        if not is_vat_allocated(Vref(entry.vref)):
+            self._count(kref, 1 if is_reachable else -1, 0)
+
+    def set_unreachable(self, vat: str, kref: str) -> None:
+        """The vat has dropped an import, or was told that its export is not reached any more."""
+        entry = self.get_entry(vat, kref)
+        self._set_reachable(vat, kref, entry, is_reachable=False)
+
+    def get_entry(self, vat: str, kref: str) -> ClistEntry:
+        entry = self.find_entry(vat, kref)
+        if entry is None:
+            raise KernelBug(f"{vat} has no {kref}")
+        return entry
 
     def vref_to_kref(self, vat: str, vref: Vref, iface: str = "") -> Kref:
         """The kernel's name for `vref`; a name that the vat made itself and uses first is registered.
@@ -232,3 +314,7 @@ class References:
         self._state.delete(table, entry.vref)
         if kref[1] == "p" or not is_vat_allocated(Vref(entry.vref)):
             self._count(kref, -1 if entry.is_reachable else 0, -1)
+
+
+def _promises_in(slots: tuple[str, ...]) -> list[str]:
+    return [slot for slot in slots if slot[1] == "p"]

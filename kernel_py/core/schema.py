@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from kernel_py.wire import canonical
 from kernel_py.wire.errors import KernelBug, StoreError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # --- values -------------------------------------------------------------------------------------
 # Tuples, not dataclasses: they are made several times per crank, and their JSON is the list of fields.
@@ -72,6 +72,8 @@ class ItemKind(StrEnum):
     MESSAGE = "message"
     NOTIFY = "notify"
     START = "start"
+    COLLECT = "collect"
+    REAP = "reap"
 
 
 class QueueItem(NamedTuple):
@@ -79,7 +81,8 @@ class QueueItem(NamedTuple):
 
     Attributes:
         sequence: kernel-wide order of acceptance; dispatch takes the lowest whose vat is idle.
-        payload: `QueuedMessage` for MESSAGE, kpid for NOTIFY, ``(body, slots)`` for START.
+        payload: `QueuedMessage` for MESSAGE, kpid for NOTIFY, ``(body, slots)`` for START, else None. COLLECT stands
+            for the rows of the vat's collect table, REAP for bringOutYourDead.
     """
 
     sequence: int
@@ -102,6 +105,7 @@ class VatCounters(NamedTuple):
         dispatched: number of the last delivery that was begun; those after `delivered` are in flight.
         next_object, next_promise: next import ids.
         queue_head: first index of its queue table; `queue_tail` is one past the last.
+        dirt: deliveries completed since the last REAP was queued.
     """
 
     delivered: int
@@ -110,6 +114,7 @@ class VatCounters(NamedTuple):
     next_promise: int
     queue_head: int
     queue_tail: int
+    dirt: int
 
 
 class VatState(StrEnum):
@@ -141,6 +146,7 @@ class Inflight(NamedTuple):
         kind, sequence: of the queue item it was made from.
         result: kpid that a message's answer goes to, or None.
         imports: krefs that this dispatch added to the vat's c-list, to be undone if the vat is rewound.
+        reached: krefs that the vat had dropped, and that this dispatch told it of anew; likewise.
         next_object, next_promise: import ids from which on the vat has learned of them in later deliveries only.
     """
 
@@ -152,6 +158,7 @@ class Inflight(NamedTuple):
     sequence: int
     result: str | None
     imports: tuple[str, ...]
+    reached: tuple[str, ...]
     next_object: int
     next_promise: int
 
@@ -200,10 +207,11 @@ PROMISES = "promises"
 VATS = "vats"
 COUNTERS = "counters"
 INFLIGHT = "inflight"
+LEFTOVERS = "leftovers"
 CLUSTERS = "clusters"
 REQUESTS = "requests"
 
-TABLES = (KERNEL, OBJECTS, PROMISES, VATS, COUNTERS, INFLIGHT, CLUSTERS, REQUESTS)
+TABLES = (KERNEL, OBJECTS, PROMISES, VATS, COUNTERS, INFLIGHT, LEFTOVERS, CLUSTERS, REQUESTS)
 """The kernel's own tables; the others belong to one vat or promise."""
 
 NEXT_OBJECT = "nextObject"
@@ -235,6 +243,11 @@ def inflight_row(vat: str, number: int) -> str:
 def vat_queue_table(vat: str) -> str:
     """Rows are indices from the vat's `queue_head` up."""
     return vat + ".queue"
+
+
+def collect_table(vat: str) -> str:
+    """Rows are krefs that the vat may have to be told to drop or retire; a COLLECT item waits in its queue."""
+    return vat + ".collect"
 
 
 def promise_queue_table(kpid: str) -> str:
@@ -289,7 +302,7 @@ def _decode_item(value: Any) -> QueueItem:
             payload = _decode_message(payload)
         case ItemKind.START:
             payload = (payload[0], _slots(payload[1]))
-        case ItemKind.NOTIFY:
+        case ItemKind.NOTIFY | ItemKind.COLLECT | ItemKind.REAP:
             pass
     return QueueItem(sequence, kind, payload)
 
@@ -313,7 +326,7 @@ def _decode_vat(value: Any) -> Vat:
 
 def _decode_inflight(value: Any) -> Inflight:
     record = Inflight(*value)
-    return record._replace(kind=ItemKind(record.kind), imports=_slots(record.imports))
+    return record._replace(kind=ItemKind(record.kind), imports=_slots(record.imports), reached=_slots(record.reached))
 
 
 def _decode_cluster(value: Any) -> Cluster:
@@ -349,11 +362,13 @@ FAMILIES: dict[str, Family] = {
     INFLIGHT: Family("vat/number", _decode_inflight),
     "clist": Family("kref or vref", _decode_clist, _encode_clist),
     "queue": Family("index", _decode_item),
+    "collect": Family("kref", _same),
+    LEFTOVERS: Family("terminated vat that still has a c-list", _same),
     CLUSTERS: Family("cluster", _decode_cluster),
     REQUESTS: Family("request key", lambda value: Request(*value)),
 }
 
-_TABLE = re.compile(r"[a-z]+|v[0-9]+\.(?:clist|queue)|kp[0-9]+\.messages")
+_TABLE = re.compile(r"[a-z]+|v[0-9]+\.(?:clist|queue|collect)|kp[0-9]+\.messages")
 
 
 def _find_family(table: str) -> Family | None:

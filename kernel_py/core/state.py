@@ -13,7 +13,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kernel_py.core import schema
@@ -71,6 +71,10 @@ class KernelState:
     def rows(self, table: str) -> list[str]:
         """The table's keys, sorted."""
         return sorted(self._tables.get(table, _NO_ROWS))
+
+    def iter_rows(self, table: str) -> Iterator[str]:
+        """The table's keys, in any order; for tables too large to sort. Nothing may be set meanwhile."""
+        return iter(self._tables.get(table, _NO_ROWS))
 
     def count(self, table: str) -> int:
         return len(self._tables.get(table, _NO_ROWS))

@@ -6,13 +6,14 @@ Owns the vat table. The life cycle is `TRANSITIONS`; what is not in it is a kern
 from __future__ import annotations
 
 from kernel_py.core import schema
+from kernel_py.core.garbage import Garbage
 from kernel_py.core.outputs import Outbox
 from kernel_py.core.promises import VAT_TERMINATED, Promises
 from kernel_py.core.schema import ClistEntry, ItemKind, PromiseState, Vat, VatCounters, VatState
 from kernel_py.core.shared import Shared
 from kernel_py.wire.capdata import CapData
 from kernel_py.wire.errors import KernelBug
-from kernel_py.wire.refs import ROOT_VREF, VatId, Vref, is_vat_allocated, make_vat_id
+from kernel_py.wire.refs import ROOT_VREF, VatId, make_vat_id
 
 TRANSITIONS: dict[tuple[VatState, str], VatState] = {
     (VatState.STARTING, "started"): VatState.RUNNING,
@@ -24,12 +25,13 @@ TRANSITIONS: dict[tuple[VatState, str], VatState] = {
 class Vats:
     """The vat table over one state."""
 
-    def __init__(self, shared: Shared, promises: Promises) -> None:
+    def __init__(self, shared: Shared, promises: Promises, garbage: Garbage) -> None:
         self._state = shared.state
         self._references = shared.references
         self._queues = shared.queues
         self._log = shared.log
         self._promises = promises
+        self._garbage = garbage
 
     @property
     def _outbox(self) -> Outbox:
@@ -50,10 +52,13 @@ class Vats:
         record = self.find(vat)
         return record is not None and record.state is not VatState.TERMINATED
 
+    def living(self) -> list[str]:
+        return [vat for vat in self._state.rows(schema.VATS) if self.is_alive(vat)]
+
     def create(self, record: Vat, parameters: CapData) -> tuple[VatId, str]:
         """Add a vat and queue its start. Returns its id and its root's kref, which the caller must hold."""
         vat = make_vat_id(self._state.next_number(schema.NEXT_VAT))
-        counters = VatCounters(0, 0, schema.FIRST_IMPORT_OBJECT, schema.FIRST_IMPORT_PROMISE, 0, 0)
+        counters = VatCounters(0, 0, schema.FIRST_IMPORT_OBJECT, schema.FIRST_IMPORT_PROMISE, 0, 0, 0)
         self._state.set(schema.COUNTERS, vat, counters)
         root = self._references.create_object(vat, f"root of {record.name}")
         self._references.add_export(vat, root, ROOT_VREF)
@@ -74,29 +79,29 @@ class Vats:
         return record
 
     def terminate(self, vat: str, reason: str) -> None:
-        """End a living vat: what it owed is rejected, what was on its way to it too, what it held is dropped."""
+        """End a living vat: what it owed is rejected, what was on its way to it too, what it held is dropped.
+
+        Its objects are orphans from now on. If it has a large c-list, the rest of that is removed later, in steps.
+        """
         self.change(vat, "terminate", reason)
         self._outbox.stops.append(vat)
-        table = schema.clist_table(vat)
-        vrefs = [row for row in self._state.rows(table) if not row.startswith("k")]
-        for vref in vrefs:
-            if vref[0] == "o" and is_vat_allocated(Vref(vref)):
-                self._references.orphan(self._state.get(table, vref))
         counters: VatCounters = self._state.get(schema.COUNTERS, vat)
         for number in range(counters.delivered + 1, counters.dispatched + 1):
             self._state.delete(schema.INFLIGHT, schema.inflight_row(vat, number))
-        for vref in vrefs:
-            if vref[0] == "p":
-                kpid = self._state.get(table, vref)
-                promise = self._references.get_promise(kpid)
-                self._promises.unsubscribe(vat, kpid)
-                if promise.decider == vat and promise.state is PromiseState.UNRESOLVED:
-                    self._promises.settle(kpid, VAT_TERMINATED, is_reject=True)
+        table = schema.clist_table(vat)
+        for vpid in sorted(row for row in self._state.iter_rows(table) if row[0] == "p"):
+            kpid = self._state.get(table, vpid)
+            promise = self._references.get_promise(kpid)
+            self._promises.unsubscribe(vat, kpid)
+            if promise.decider == vat and promise.state is PromiseState.UNRESOLVED:
+                self._promises.settle(kpid, VAT_TERMINATED, is_reject=True)
         self._clear_queue(vat)
-        for vref in vrefs:
-            self._references.delete_entry(vat, self._state.get(table, vref))
+        collect = schema.collect_table(vat)
+        for kref in self._state.rows(collect):
+            self._state.delete(collect, kref)
         self._state.delete(schema.COUNTERS, vat)
         self._state.drop_transcript(vat)
+        self._garbage.clean(vat)
 
     def _clear_queue(self, vat: str) -> None:
         """Reject every queued message. Rejecting may queue more for the vat itself: hence the loop."""

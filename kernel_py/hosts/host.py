@@ -422,6 +422,8 @@ class KernelHost:
                     self._answer(response.key, response.text)
                 for event in commit.events:
                     self._publish(event)
+                if kernel.has_leftovers:
+                    self._pump()
         except KernelError as error:
             self._fail(error)
         finally:

@@ -99,7 +99,7 @@ class MemoryHost:
             self._take()
         if not self._pending:
             self._commit()
-            return False
+            return self.kernel.has_leftovers
         self._deliver(*self._pending.popleft())
         self._take()
         return True

@@ -49,6 +49,14 @@ class Limits:
     """Deliveries that one vat may be given before it has replied to the first: it need not wait for the kernel."""
     inflight_body_chars_max: int = 10_000
     """Length of the body of a message that shares the way with others; longer ones travel alone."""
+    reap_deliveries: int = 200
+    """Deliveries after which a vat is asked for its garbage: often enough to keep heaps small, and seldom noticed."""
+    collect_refs_max: int = 1_000
+    """References in one delivery that drops or retires: keeps a crank short."""
+    cleanup_refs_max: int = 1_000
+    """References of a terminated vat that one transaction removes: a large vat's end holds up nobody."""
+    promise_cycle_max: int = 10_000
+    """Settled promises looked at in the search for one cycle; larger ones are left to leak."""
     delivery_attempts_max: int = 3
     """Times a delivery is tried when its worker dies under it (a host fault), before it is rejected."""
 

@@ -39,6 +39,7 @@ def check_state(kernel: Kernel, holds: Mapping[str, int] = _NO_HOLDS) -> None:
     view.check_clists()
     view.check_counts(holds)
     view.check_promises()
+    view.check_cycles()
     view.check_waiters()
 
 
@@ -67,6 +68,7 @@ class _View:
         self.vats = self.table(schema.VATS)
         self.counters = self.table(schema.COUNTERS)
         self.inflight = self.table(schema.INFLIGHT)
+        self.leftovers = set(self.table(schema.LEFTOVERS))
         self.clusters = self.table(schema.CLUSTERS)
         self.requests = self.table(schema.REQUESTS)
         self.living = {vat for vat, row in self.vats.items() if row.state is not VatState.TERMINATED}
@@ -85,7 +87,7 @@ class _View:
                 yield kpid, message
 
     def iter_entries(self) -> Iterator[tuple[str, str, ClistEntry]]:
-        for vat in self.living:
+        for vat in self.living | self.leftovers:
             for row, value in self.table(schema.clist_table(vat)).items():
                 if isinstance(value, ClistEntry):
                     yield vat, row, value
@@ -101,8 +103,11 @@ class _View:
         assert set(self.counters) == self.living
         numbers = {vat: range(row.delivered + 1, row.dispatched + 1) for vat, row in self.counters.items()}
         assert set(self.inflight) == {schema.inflight_row(vat, number) for vat in numbers for number in numbers[vat]}
-        families = {schema.clist_table, schema.vat_queue_table}
+        families = {schema.clist_table, schema.vat_queue_table, schema.collect_table}
         known = {family(vat) for vat in self.living for family in families}
+        known |= {schema.clist_table(vat) for vat in self.leftovers}
+        assert not self.leftovers & self.living
+        assert all(self.table(schema.clist_table(vat)) for vat in self.leftovers)
         known |= {schema.promise_queue_table(kpid) for kpid in self.promises}
         owned = {name for name, rows in self.tables.items() if "." in name and rows}
         assert owned <= known
@@ -137,11 +142,14 @@ class _View:
             assert set(rows) == {str(index) for index in range(promise.queue_head, promise.queue_tail)}
         for vat, item in self.iter_items():
             if item.kind is ItemKind.MESSAGE:
-                assert self.objects[item.payload.target].owner == vat
+                assert self.objects[item.payload.target].owner in (vat, None)
             elif item.kind is ItemKind.NOTIFY:
                 assert self.promises[item.payload].state is not PromiseState.UNRESOLVED
         for kpid, message in self.iter_promise_messages():
             assert message.target == kpid
+        for vat in self.living:
+            kinds = [item.kind for item in self.table(schema.vat_queue_table(vat)).values()]
+            assert kinds.count(ItemKind.COLLECT) == bool(self.table(schema.collect_table(vat)))
 
     def check_clists(self) -> None:
         """C-lists are bijective; imports are below the counters; every export is the owner's."""
@@ -188,8 +196,38 @@ class _View:
         for kref, record in self.objects.items():
             assert (record.reachable, record.recognizable) == (reachable[kref], held[kref]), kref
             assert record.owner is not None or record.recognizable
+        for kref, record in self.objects.items():
+            if record.reachable == 0:
+                self.check_unreachable(kref, record)
         assert not self.kernel._references._changes
         assert not self.kernel._references._reach_changes
+
+    def check_unreachable(self, kref: str, record: schema.KernelObject) -> None:
+        """Whoever must hear that an object is not reached any more has heard it, or will."""
+        for vat in self.living:
+            entry = self.table(schema.clist_table(vat)).get(kref)
+            is_due = kref in self.table(schema.collect_table(vat))
+            if entry is None:
+                continue
+            if vat == record.owner:
+                assert is_due or (not entry.is_reachable and record.recognizable > 0), kref
+            else:
+                assert not entry.is_reachable, kref
+                assert is_due or record.owner in self.living, kref
+
+    def check_cycles(self) -> None:
+        """No promises are held by nothing but each other."""
+        held: Counter[str] = Counter()
+        for promise in self.promises.values():
+            held.update(slot for slot in promise.slots if slot[1] == "p")
+        reached = {kpid for kpid, promise in self.promises.items() if promise.refs > held[kpid]}
+        stack = list(reached)
+        while stack:
+            for slot in self.promises[stack.pop()].slots:
+                if slot[1] == "p" and slot not in reached:
+                    reached.add(slot)
+                    stack.append(slot)
+        assert reached == set(self.promises)
 
     def check_promises(self) -> None:
         """An unresolved promise has a living decider, or is the result of one message on its way."""

@@ -43,6 +43,9 @@ class Vocabulary:
                 self.decided.append(vref)
         self._used = set(rows)
 
+    def imports(self, dropped: list[str]) -> list[str]:
+        return [vref for vref in self.objects if vref[1] == "-" and vref not in dropped]
+
     def make(self, kind: str) -> str:
         """A name that the vat has not used."""
         number = next(number for number in range(1, 10_000) if f"{kind}+{number}" not in self._used)
@@ -61,7 +64,7 @@ class Vocabulary:
 
     def draw_any(self, draw: Draw[Any]) -> str:
         kind = draw(st.sampled_from(["object", "object", "promise", "new object", "new promise"]))
-        if kind == "new object":
+        if kind == "new object" or (kind == "object" and not self.objects):
             return self.make_object()
         if kind == "new promise" or (kind == "promise" and not self.promises):
             return self.make_promise()
@@ -75,6 +78,8 @@ def draw_batch(draw: Draw[Any], kernel: Kernel, vat: str, name_message: Callable
     """A legal batch of the vat as it stands. Each message is named by `name_message`."""
     words = Vocabulary(kernel, vat)
     batch: list[JSON] = []
+    if not draw(st.integers(0, 2)):
+        batch += _draw_collection(draw, kernel, vat, words)
     for _ in range(draw(st.integers(0, 4))):
         kind = draw(st.sampled_from(["send", "send", "resolve", "resolve", "subscribe"]))
         if kind == "send":
@@ -87,6 +92,32 @@ def draw_batch(draw: Draw[Any], kernel: Kernel, vat: str, name_message: Callable
     if not draw(st.integers(0, 39)):
         batch.append(["exit", draw(st.booleans()), text("bye")])
     return batch
+
+
+def _draw_collection(draw: Draw[Any], kernel: Kernel, vat: str, words: Vocabulary) -> list[JSON]:
+    """Legal drops and retirements; what they name is not used any more."""
+    dropped = [vref for vref in _unreachable(kernel, vat) if vref in words.objects]
+    batch: list[JSON] = []
+    drops = draw(st.lists(st.sampled_from(words.imports(dropped)), unique=True)) if words.imports(dropped) else []
+    if drops:
+        batch.append(["dropImports", drops])
+    gone = [vref for vref in (*dropped, *drops) if draw(st.booleans())]
+    for op, sign in (("retireImports", "-"), ("retireExports", "+")):
+        vrefs = [vref for vref in gone if vref[1] == sign]
+        if vrefs:
+            batch.append([op, vrefs])
+    abandoned = [vref for vref in words.objects if vref[1] == "+" and vref not in gone and not draw(st.integers(0, 30))]
+    if abandoned:
+        batch.append(["abandonExports", abandoned])
+    unusable = {*drops, *gone, *abandoned, *(vref for vref in dropped if vref[1] == "-")}
+    words.objects = [vref for vref in words.objects if vref not in unusable]
+    return batch
+
+
+def _unreachable(kernel: Kernel, vat: str) -> list[str]:
+    table = schema.clist_table(vat)
+    entries = [kernel._state.get(table, row) for row in kernel._state.rows(table) if row[0] == "k"]
+    return [entry.vref for entry in entries if not entry.is_reachable]
 
 
 def _draw_send(draw: Draw[Any], words: Vocabulary, method: str) -> JSON:
@@ -109,7 +140,7 @@ def _draw_resolve(draw: Draw[Any], words: Vocabulary) -> JSON:
     for vpid in vpids:
         kind = draw(st.sampled_from(["object", "object", "data", "text", "reject"]))
         if kind == "object":
-            value = ref(draw(st.sampled_from(words.objects)))
+            value = ref(draw(st.sampled_from(words.objects)) if words.objects else words.make_object())
         elif kind == "text":
             value = text("x")
         elif kind == "data":

@@ -218,7 +218,22 @@ ILLEGAL: dict[str, tuple[JSON, str]] = {
     "exit with no flag": (["exit", None, text("x")], "unknown or malformed syscall"),
     "callNow": (["callNow", "d-1", "m", data("#[]")], "unknown or malformed syscall"),
     "vatstoreGet": (["vatstoreGet", "key"], "unknown or malformed syscall"),
-    "dropImports": (["dropImports", [BOB]], "dropImports is not supported yet"),
+    "dropImports of an export": (["dropImports", ["o+0"]], "dropImports of o+0, which is an export"),
+    "dropImports of what is unknown": (
+        ["dropImports", ["o-99"]],
+        "dropImports of o-99, which is not in the vat's c-list",
+    ),
+    "dropImports twice": (["dropImports", [BOB, BOB]], "dropImports of o-50, which was dropped before"),
+    "retireImports before dropImports": (["retireImports", [BOB]], "retireImports of o-50, which is still reachable"),
+    "retireExports of an import": (["retireExports", [BOB]], "retireExports of o-50, which is an import"),
+    "retireExports of what is reachable": (
+        ["retireExports", ["o+0"]],
+        "retireExports of o+0, which is still reachable",
+    ),
+    "abandonExports of what is unknown": (
+        ["abandonExports", ["o+9"]],
+        "abandonExports of o+9, which is not in the vat's",
+    ),
     "dropImports of a promise": (["dropImports", [GO]], "not an object: p-61"),
     "an unknown syscall": (["launchMissiles"], "unknown or malformed syscall: ['launchMissiles']"),
     "no syscall": ({}, "unknown or malformed syscall: {}"),

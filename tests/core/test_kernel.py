@@ -180,7 +180,7 @@ def test_an_answer_survives_a_reload_until_it_is_acknowledged(trio: Driver) -> N
 
 def test_an_empty_store_is_a_new_kernel_and_keeps_its_seed() -> None:
     driver = Driver()
-    assert driver.backend.texts == {"kernel.schema": "1", "kernel.seed": '"seed"'}
+    assert driver.backend.texts == {"kernel.schema": "2", "kernel.seed": '"seed"'}
     again = Kernel(driver.backend.texts, seed="another")
     assert again._state.get(schema.KERNEL, schema.SEED) == "seed"
     assert not again.take_commit()
@@ -189,7 +189,7 @@ def test_an_empty_store_is_a_new_kernel_and_keeps_its_seed() -> None:
 @pytest.mark.parametrize(
     "change, reason",
     [
-        ({"kernel.schema": "2"}, "schema version 2, this kernel reads 1"),
+        ({"kernel.schema": "1"}, "schema version 1, this kernel reads 2"),
         ({"kernel.schema": None}, "no schema version"),
         ({"kernel.schema": '"x"'}, "schema version"),
         ({"objects.ko20": "[]"}, "'objects.ko20' is corrupt"),

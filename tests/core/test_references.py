@@ -5,8 +5,17 @@ from __future__ import annotations
 import pytest
 
 from kernel_py.core.queues import Queues
-from kernel_py.core.references import References
-from kernel_py.core.schema import ClistEntry, ItemKind, KernelObject, QueuedMessage, QueueItem, VatCounters
+from kernel_py.core.references import Learned, References
+from kernel_py.core.schema import (
+    ClistEntry,
+    ItemKind,
+    KernelObject,
+    QueuedMessage,
+    QueueItem,
+    Vat,
+    VatCounters,
+    VatState,
+)
 from kernel_py.core.state import KernelState
 from kernel_py.wire.errors import IllegalSyscall, KernelBug
 from kernel_py.wire.refs import Vref
@@ -18,7 +27,8 @@ def state() -> KernelState:
     state = KernelState()
     state.begin()
     for vat in ("v1", "v2"):
-        state.set("counters", vat, VatCounters(0, 0, 50, 60, 0, 0))
+        state.set("counters", vat, VatCounters(0, 0, 50, 60, 0, 0, 0))
+        state.set("vats", vat, Vat("a", "c1", "iframe", VatState.RUNNING, 0, "b1-0", "a.py", "", ""))
     return state
 
 
@@ -102,12 +112,12 @@ def test_holding_what_does_not_exist_is_a_bug(references: References, kref: str)
 
 
 def test_an_import_gets_the_next_name_and_counts(references: References) -> None:
-    imports: list[str] = []
+    learned = Learned()
     kref, kpid = references.create_object("v1", "thing"), references.create_promise("v1")
-    assert references.kref_to_vref("v2", kref, imports) == "o-50"
-    assert references.kref_to_vref("v2", kpid, imports) == "p-60"
-    assert references.kref_to_vref("v2", kref, imports) == "o-50"
-    assert imports == [kref, kpid]
+    assert references.kref_to_vref("v2", kref, learned) == "o-50"
+    assert references.kref_to_vref("v2", kpid, learned) == "p-60"
+    assert references.kref_to_vref("v2", kref, learned) == "o-50"
+    assert learned == Learned([kref, kpid], [])
     references.settle_counts()
     assert references.get_object(kref)[1:3] == (1, 1)
     assert references.get_promise(kpid).refs == 1
@@ -127,7 +137,7 @@ def test_an_export_does_not_count(references: References) -> None:
 
 def test_an_import_that_was_dropped_may_not_be_used(state: KernelState, references: References) -> None:
     kref = references.create_object("v1", "thing")
-    references.kref_to_vref("v2", kref, [])
+    references.kref_to_vref("v2", kref, Learned())
     state.set("v2.clist", kref, ClistEntry("o-50", is_reachable=False))
     with pytest.raises(IllegalSyscall, match="o-50 was dropped"):
         references.vref_to_kref("v2", Vref("o-50"))
@@ -137,11 +147,11 @@ def test_an_import_that_was_dropped_becomes_reachable_when_it_is_given_again(
     state: KernelState, references: References
 ) -> None:
     kref = references.create_object("v1", "thing")
-    references.kref_to_vref("v2", kref, [])
+    references.kref_to_vref("v2", kref, Learned())
     references.settle_counts()
     state.set("v2.clist", kref, ClistEntry("o-50", is_reachable=False))
     state.set("objects", kref, KernelObject("v1", 0, 1, "thing"))
-    assert references.kref_to_vref("v2", kref, []) == "o-50"
+    assert references.kref_to_vref("v2", kref, Learned()) == "o-50"
     references.settle_counts()
     assert references.get_object(kref)[1:3] == (1, 1)
     assert references.find_entry("v2", kref) == ClistEntry("o-50", is_reachable=True)
@@ -157,7 +167,7 @@ def test_an_export_may_be_named_again(state: KernelState, references: References
 def test_an_owner_without_an_entry_is_a_bug(references: References) -> None:
     kref = references.create_object("v1", "thing")
     with pytest.raises(KernelBug, match="v1 owns ko20 but its c-list has no entry"):
-        references.kref_to_vref("v1", kref, [])
+        references.kref_to_vref("v1", kref, Learned())
 
 
 # --- queues -----------------------------------------------------------------------------------------
