@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -228,7 +229,7 @@ def test_a_vat_is_asked_for_its_garbage_after_so_many_deliveries(interval: int) 
             driver.reply("bob")
     reaps = [index for index, kind in enumerate(seen) if kind == "bringOutYourDead"]
     assert reaps[0] == interval - 1, "the start counts"
-    assert {later - earlier for earlier, later in zip(reaps, reaps[1:], strict=False)} == {interval}
+    assert {later - earlier for earlier, later in pairwise(reaps)} == {interval}
 
 
 def test_garbage_is_collected_on_demand_in_one_vat_or_all(trio: Driver) -> None:
