@@ -3,18 +3,37 @@
 What a vat's code imports:
 
     from kernel_py.vat import E, Exo, far, Promise, make_promise
+    from kernel_py.vat import Durable, DurableMap, field, facet, Facet, watch_promise
 """
 
+from kernel_py.vat.collections import (
+    DurableMap,
+    DurableSet,
+    DurableWeakMap,
+    DurableWeakSet,
+    VirtualMap,
+    VirtualSet,
+    VirtualWeakMap,
+    VirtualWeakSet,
+)
+from kernel_py.vat.durable import Durable, Facet, Virtual, facet, field
 from kernel_py.vat.eventual import E
 from kernel_py.vat.exo import Exo, far
 from kernel_py.vat.presence import Presence
 from kernel_py.vat.promise import Promise, Resolver, make_promise
+from kernel_py.vat.watching import watch_promise
 from kernel_py.wire.errors import MarshalError
 from kernel_py.wire.passable import RemoteError, Symbol, Tagged, Undefined
 
 __all__ = [
+    "Durable",
+    "DurableMap",
+    "DurableSet",
+    "DurableWeakMap",
+    "DurableWeakSet",
     "E",
     "Exo",
+    "Facet",
     "MarshalError",
     "Presence",
     "Promise",
@@ -23,6 +42,14 @@ __all__ = [
     "Symbol",
     "Tagged",
     "Undefined",
+    "Virtual",
+    "VirtualMap",
+    "VirtualSet",
+    "VirtualWeakMap",
+    "VirtualWeakSet",
+    "facet",
     "far",
+    "field",
     "make_promise",
+    "watch_promise",
 ]

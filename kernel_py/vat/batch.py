@@ -16,7 +16,7 @@ from typing import Any
 from kernel_py.wire.capdata import CapData
 from kernel_py.wire.errors import MarshalError
 from kernel_py.wire.limits import Limits
-from kernel_py.wire.syscalls import Exit, Resolution, Resolve, Send, Subscribe, Syscall, check_size
+from kernel_py.wire.syscalls import Exit, RefSyscall, Resolution, Resolve, Send, Subscribe, Syscall, check_size
 
 _CHARS_PER_SLOT = 30
 _CHARS_PER_SYSCALL = 100
@@ -60,6 +60,13 @@ class Batch:
         for resolution in resolutions:
             self._chars += _count_chars(resolution.data)
         self._syscalls.append(syscall)
+
+    def refs(self, syscall: RefSyscall) -> None:
+        """Append what has been dropped or retired; in pieces, if it is more than one syscall may name."""
+        for start in range(0, len(syscall.vrefs), self._limits.slots_max):
+            vrefs = syscall.vrefs[start : start + self._limits.slots_max]
+            self._chars += _CHARS_PER_SYSCALL + _CHARS_PER_SLOT * len(vrefs)
+            self._syscalls.append(RefSyscall(syscall.op, vrefs))
 
     def exit(self, syscall: Exit) -> None:
         self._chars += _count_chars(syscall.info)

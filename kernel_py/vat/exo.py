@@ -33,6 +33,7 @@ class Exo:
         cls._far_iface_ = IFACE_PREFIX + cls.__name__
 
     _far_iface_ = IFACE_PREFIX + "Exo"
+    _is_markable_ = True
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
@@ -67,6 +68,8 @@ def far(target: T, iface: str | None = None) -> T:
     """
     if isinstance(target, type):
         raise TypeError(f"{target.__name__} is a class: derive it from Exo, or mark its instances")
+    if isinstance(target, Exo) and not target._is_markable_:
+        raise TypeError(f"a {type(target).__name__} lives in the vat store: its class names it, and no mark is kept")
     if isinstance(target, FunctionType):
         text = IFACE_PREFIX + (iface or target.__name__)
     elif isinstance(target, Exo) and iface is None:
@@ -108,7 +111,7 @@ def get_method(target: object, method: object) -> Callable[..., Any]:
     """
     if type(method) is str:
         if not method.startswith("_"):
-            bound = _find_public(target, method)
+            bound = find_method(target, method)
             if bound is not None:
                 return bound
         raise AttributeError(f"{_name(target)} has no method {method!r:.100}; {_offer(target)}")
@@ -119,7 +122,8 @@ def get_method(target: object, method: object) -> Callable[..., Any]:
     raise TypeError(f"a method's name is text, not {type(method).__name__}")
 
 
-def _find_public(target: object, name: str) -> Callable[..., Any] | None:
+def find_method(target: object, name: str) -> Callable[..., Any] | None:
+    """What a class defines under `name`, bound to `target`; None if it is no method."""
     cls = type(target)
     if cls is FunctionType or cls is FarFunction:
         return None
@@ -152,5 +156,5 @@ def _offer(target: object) -> str:
     if isinstance(target, (FunctionType, FarFunction)):
         return "it is a function, to be called itself"
     names = sorted({name for klass in type(target).__mro__ for name in klass.__dict__ if not name.startswith("_")})
-    methods = [name for name in names if _find_public(target, name) is not None]
+    methods = [name for name in names if find_method(target, name) is not None]
     return f"it has: {', '.join(methods)}" if methods else "it has no methods"

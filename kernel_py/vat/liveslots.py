@@ -8,8 +8,11 @@ Owns the order of syscalls, which is part of the contract with the kernel:
   knew, and for all such that these mention; then this vat's other new promises are followed, by name; `subscribe` to
   the result, wanted or not.
 * *a promise of this vat that the kernel knows settles*: one `resolve` for it and for all that it mentions as above.
+* *a promise is watched* (`watch_promise`): if this vat settles it, `subscribe` to it.
 * *notify in*: each known promise settles, unknown ones are ignored; at the end, `subscribe` to the promises that the
   data brought and left pending, by name.
+
+* *bringOutYourDead*: `dropImports`, `retireImports`, `retireExports`, as far as there is need of them.
 
 Every promise that a `resolve` or notify settles loses its name. If it is sent again it gets a new one, and is resolved
 under it right after the `send`.
@@ -21,16 +24,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import CoroutineType
-from typing import Any
+from typing import Any, cast
 
+from kernel_py.vat import schema
 from kernel_py.vat.batch import Batch
+from kernel_py.vat.collections import DurableMap
+from kernel_py.vat.collector import Collect, Collector, collect_heap
+from kernel_py.vat.counters import Counters
 from kernel_py.vat.exo import find_iface, get_method
 from kernel_py.vat.loop import Future, VatLoop
 from kernel_py.vat.presence import Presence, iface_of, vref_of
 from kernel_py.vat.promise import Promise, State, promise_for
+from kernel_py.vat.representative import Representative
 from kernel_py.vat.sends import Sends, parse_call
 from kernel_py.vat.slots import Slots, unknown_reference
 from kernel_py.vat.store import VatStore
+from kernel_py.vat.vdata import Vdata
+from kernel_py.vat.watching import Watches
 from kernel_py.wire.capdata import Message
 from kernel_py.wire.deliveries import (
     BringOutYourDead,
@@ -39,7 +49,6 @@ from kernel_py.wire.deliveries import (
     Delivery,
     Notify,
     RefDelivery,
-    RefDeliveryOp,
     StartVat,
     StopVat,
 )
@@ -57,16 +66,36 @@ _FIRST_ERROR_NUMBER = 70001
 
 
 class Liveslots:
-    """The object layer of one vat."""
+    """The object layer of one incarnation of a vat.
 
-    def __init__(self, vat: str, store: VatStore, loop: VatLoop, *, limits: Limits, report: Report) -> None:
+    Args:
+        inherited: the names that the last incarnation's heap held, of what outlives it: this one may let them go.
+        collect: lets Python's collector take what it can.
+    """
+
+    def __init__(
+        self,
+        vat: str,
+        store: VatStore,
+        loop: VatLoop,
+        *,
+        limits: Limits,
+        report: Report,
+        inherited: list[str] | None = None,
+        collect: Collect = collect_heap,
+    ) -> None:
         self._vat = vat
         self._loop = loop
         self._report = report
         self._error_count = 0
         self._collected: list[str] | None = None
-        self.slots = Slots(store)
+        self._counters = Counters(store)
+        self.slots = Slots(self._counters)
         self.batch = Batch(limits)
+        self.vdata = Vdata(store, self._counters, self.slots, limits)
+        self.vdata.pillars.possibly_dead.update(inherited or ())
+        self._collector = Collector(self.slots, self.vdata, collect)
+        self._watches = Watches(self.vdata, self._publish, report)
         self.marshal = Marshal(
             value_to_slot=self._value_to_slot,
             slot_to_value=self._slot_to_value,
@@ -77,6 +106,38 @@ class Liveslots:
             loop, self.slots, self.batch, self.marshal, limits=limits, after_mention=self._after_mention
         )
         loop.owner = self._sends
+        loop.vdata = self.vdata
+        loop.watches = self._watches
+
+    # An incarnation ----------------------------------------------------------------------------
+
+    def start(self) -> DurableMap[Any, Any]:
+        """Begin the incarnation, before any of the vat's code runs; its baggage."""
+        self.vdata.start()
+        baggage = self.vdata.provide_root(schema.BAGGAGE)
+        self._watches.provide_table()
+        return baggage
+
+    def finish_start(self, root: object) -> None:
+        """The vat's code has built its root.
+
+        Raises:
+            TypeError: it has not defined all durable kinds that there are objects of.
+        """
+        undefined = self.vdata.kinds.list_undefined()
+        if undefined:
+            raise TypeError(
+                f"the durable kinds {', '.join(undefined)} of the last incarnation are not defined in this one; "
+                'define their classes, under new names as class X(Durable, kind="the old name")'
+            )
+        self.slots.export_root(root)
+        self._watches.start(self._inherit_promise)
+
+    def end(self) -> list[str]:
+        """End the incarnation: nothing that is left of its code has an effect. What the next one inherits."""
+        self.vdata.close()
+        self._loop.end_tasks()
+        return sorted({*self.slots.list_outliving(), *self.vdata.pillars.possibly_dead})
 
     # Deliveries --------------------------------------------------------------------------------
 
@@ -92,21 +153,25 @@ class Liveslots:
             case Notify(resolutions):
                 self._deliver_notify(resolutions)
             case RefDelivery(op, vrefs):
-                self._deliver_refs(op, vrefs)
-            case BringOutYourDead() | StopVat() | ChangeVatOptions():
+                self._collector.deliver(op, vrefs)
+            case BringOutYourDead():
+                for syscall in self._collector.bring_out_your_dead():
+                    self.batch.refs(syscall)
+            case StopVat() | ChangeVatOptions():
                 pass
             case StartVat():
                 raise MarshalError("this vat has been started already")
 
     def finish(self) -> None:
         """Write back, at the end of a delivery, what is kept in memory during it."""
-        self.slots.flush()
+        self.vdata.flush()
+        self._counters.flush()
 
     def _deliver_message(self, target: Vref, message: Message) -> None:
         if is_promise(target):
             receiver: object = self.slots.find_promise(target)
         else:
-            receiver = self.slots.find_export(target)
+            receiver = self._find_export(target)
         if receiver is None:
             raise unknown_reference(target)
         result = message.result
@@ -179,15 +244,13 @@ class Liveslots:
             if vpid in self.slots.imported:
                 self.batch.subscribe(Subscribe(Vref(vpid)))
 
-    def _deliver_refs(self, op: RefDeliveryOp, vrefs: tuple[Vref, ...]) -> None:
-        for vref in vrefs:
-            match op:
-                case RefDeliveryOp.DROP_EXPORTS:
-                    self.slots.drop_export(vref)
-                case RefDeliveryOp.RETIRE_EXPORTS:
-                    self.slots.retire_export(vref)
-                case RefDeliveryOp.RETIRE_IMPORTS:
-                    pass  # nothing here recognizes what it cannot reach
+    def _find_export(self, target: Vref) -> object | None:
+        """The object or facet of this vat that the kernel can send to by that name."""
+        if not schema.is_stored(target):
+            return cast("object", self.slots.find(target))
+        if not self.vdata.pillars.is_exported(target):
+            return None
+        return cast("object", self.vdata.provide(target))
 
     # Syscalls ----------------------------------------------------------------------------------
 
@@ -207,6 +270,22 @@ class Liveslots:
         self._after_mention(info.slots)
 
     # Settlements -------------------------------------------------------------------------------
+
+    def _publish(self, promise: Promise[Any]) -> str:
+        """Let the kernel know `promise`, and tell how it settles, whatever becomes of this incarnation; its vpid."""
+        vpid = self.slots.name_promise(promise)
+        if vpid not in self.slots.imported:
+            if vpid not in self.slots.exported:
+                self._export_promise(vpid, promise)
+            self.batch.subscribe(Subscribe(Vref(vpid)))
+        return vpid
+
+    def _inherit_promise(self, vpid: str) -> Promise[Any]:
+        """The promise that an earlier incarnation knew as `vpid`: from now on, the kernel settles it."""
+        promise: Promise[Any] = Promise(self._loop)
+        self.slots.register_promise(vpid, promise)
+        self.slots.imported[vpid] = promise
+        return promise
 
     def _export_promise(self, vpid: str, promise: Promise[Any]) -> None:
         """This vat will tell the kernel how `promise` settles."""
@@ -229,7 +308,8 @@ class Liveslots:
             self.slots.forget_promise(vpid)
 
     def _after_mention(self, mentioned: tuple[str, ...]) -> None:
-        """A syscall has mentioned these: resolve the known settlements among them, follow the new promises."""
+        """A syscall has mentioned these: note the exports, resolve the known settlements, follow the new promises."""
+        self._note_exports(mentioned)
         self._append_resolutions(self._collect([], mentioned), mentioned)
 
     def _collect(self, resolutions: list[Resolution], mentioned: tuple[str, ...]) -> list[Resolution]:
@@ -253,10 +333,12 @@ class Liveslots:
         """One settlement as capdata; what cannot be passed becomes a rejection that says so."""
         self.slots.begin()
         try:
-            return Resolution(vpid, state is State.REJECTED, self.marshal.serialize(value, "result"))
+            data = self.marshal.serialize(value, "result")
         except MarshalError as error:
             self.slots.undo()
             return Resolution(vpid, is_reject=True, data=self.marshal.serialize(error))
+        self._note_exports(data.slots)
+        return Resolution(vpid, state is State.REJECTED, data)
 
     def _append_resolutions(self, resolutions: list[Resolution], mentioned: tuple[str, ...]) -> None:
         """Make the resolve, and follow the promises of this vat that are new to the kernel in it or in `mentioned`."""
@@ -274,6 +356,14 @@ class Liveslots:
 
     # References --------------------------------------------------------------------------------
 
+    def _note_exports(self, mentioned: tuple[str, ...]) -> None:
+        """A syscall has mentioned these: the kernel reaches those that are this vat's."""
+        for slot in mentioned:
+            if schema.is_stored(slot):
+                self.vdata.pillars.export(slot)
+            elif slot.startswith("o+"):
+                self.slots.retain(Vref(slot))
+
     def _value_to_slot(self, value: object) -> tuple[str, str | None] | None:
         if isinstance(value, Presence):
             return vref_of(value), iface_of(value)
@@ -283,7 +373,9 @@ class Liveslots:
         if isinstance(value, (Future, CoroutineType)):
             return self.slots.name_promise(promise_for(self._loop, value)), None
         iface = find_iface(value)
-        return None if iface is None else (self.slots.export(value), iface)
+        if isinstance(value, Representative):
+            return self.vdata.get_vref(value), iface
+        return None if iface is None else (self.slots.name_export(value), iface)
 
     def _slot_to_value(self, slot: str, iface: str | None, is_promise_wanted: bool) -> object:  # noqa: FBT001
         vref = Vref(slot)
@@ -293,14 +385,14 @@ class Liveslots:
             promise = self.slots.find_promise(slot)
             return self._import_promise(vref) if promise is None else promise
         if is_vat_allocated(vref):
-            value = self.slots.find_export(slot)
+            value = self.vdata.provide(slot) if schema.is_stored(slot) else self.slots.find(slot)
             if value is None:
                 raise unknown_reference(slot)
             return value
         return self.slots.provide_presence(vref, iface)
 
     def _import_promise(self, vpid: Vref) -> Promise[Any]:
-        if is_vat_allocated(vpid):
+        if is_vat_allocated(vpid) and not self._counters.is_inherited("promiseID", int(vpid[2:])):
             raise unknown_reference(vpid)
         promise: Promise[Any] = Promise(self._loop)
         promise.mark_handled()  # whoever sent for its result is asked to look at it, not this vat

@@ -71,6 +71,8 @@ class VatLoop(asyncio.AbstractEventLoop):
 
     Attributes:
         owner: what `running_vat_loop().owner` gives to the functions that vat code calls.
+        vdata: likewise, to the classes that live in the vat store.
+        watches: likewise, to `watch_promise`.
         now_s: the time of the delivery, in seconds; what `time` returns.
         graves: what dead promises held, for `dig`.
         promises: the promises that stand for futures and coroutines; `kernel_py.vat.promise` fills it.
@@ -79,6 +81,8 @@ class VatLoop(asyncio.AbstractEventLoop):
     def __init__(self, report: Callable[[str, BaseException | None], None]) -> None:
         """`report` is told of errors in callbacks, at the moment they happen."""
         self.owner: Any = None
+        self.vdata: Any = None
+        self.watches: Any = None
         self.now_s = 0.0
         self.promises: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
         self._report = report
@@ -129,6 +133,18 @@ class VatLoop(asyncio.AbstractEventLoop):
     def as_future(self, eventual: asyncio.Future[_T] | Coroutine[Any, Any, _T]) -> asyncio.Future[_T]:
         """A future or task as it is; a coroutine as a new task."""
         return eventual if isinstance(eventual, asyncio.Future) else self.create_task(eventual)
+
+    def end_tasks(self) -> None:
+        """End all tasks, those that wait as well, in the order in which they were made. What they still do fails."""
+        self._ready.clear()
+        for task in list(self._tasks):
+            coroutine: Any = task.get_coro()
+            try:
+                coroutine.close()
+            except BaseException:  # noqa: BLE001, S112 (nobody is left to be told)
+                continue
+        self._tasks.clear()
+        self._ready.clear()
 
     def note_failure(self, failure: Unhandled) -> None:
         """Remember `failure`, to be reported if nobody has looked at it when the queue is empty."""

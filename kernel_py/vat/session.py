@@ -6,6 +6,7 @@ that comes to `receive`, and sends what that returns. Sans-IO: no port, clock or
 A session goes through these states:
 
     FRESH --start--> REPLAYING --go--> READY --deliver--> READY
+    REPLAYING --upgrade--> REPLAYING, READY --upgrade--> READY: the vat's next incarnation
     any state --failure--> FAILED, in which everything is answered with the same failure
 
 Invariants:
@@ -23,6 +24,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
+from kernel_py.vat.collector import Collect, collect_heap
 from kernel_py.vat.determinism import Ambient
 from kernel_py.vat.store import VatStore
 from kernel_py.vat.supervisor import Outcome, Supervisor
@@ -47,6 +49,7 @@ class VatSession:
         ambient: the clock and entropy of the realm, from `install_determinism` where the realm is the vat's
             own; by default one that only this vat's code sees.
         memory_bytes: tells the realm's memory, for people; None if it is not known.
+        collect: lets Python's collector take what it can; tests control it.
     """
 
     def __init__(
@@ -55,11 +58,13 @@ class VatSession:
         make_store: Callable[[], VatStore] = VatStore,
         ambient: Ambient | None = None,
         memory_bytes: Callable[[], int | None] = lambda: None,
+        collect: Collect = collect_heap,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._make_store = make_store
         self._ambient = Ambient() if ambient is None else ambient
         self._memory_bytes = memory_bytes
+        self._collect = collect
         self._limits = limits
         self._phase = Phase.FRESH
         self._failure = ""
@@ -94,6 +99,8 @@ class VatSession:
                     return self._deliver(number, time_ms, delivery, text)
                 case ["start", spec]:
                     return self._start(spec)
+                case ["upgrade", spec]:
+                    return self._upgrade(spec)
                 case ["replay", [*entries]]:
                     return self._replay(entries)
                 case ["go", int(delivered)]:
@@ -116,8 +123,20 @@ class VatSession:
         spec = parse_spec(value)
         self._spec = spec
         self._ambient.start(spec.seed, spec.vat)
-        self._supervisor = Supervisor(spec, self._make_store(), self._ambient, limits=self._limits)
+        self._supervisor = Supervisor(
+            spec, self._make_store(), self._ambient, limits=self._limits, collect=self._collect
+        )
         self._phase = Phase.REPLAYING
+        return []
+
+    def _upgrade(self, value: object) -> list[str]:
+        if self._supervisor is None or self._spec is None:
+            return self._fail("an upgrade came before start")
+        spec = parse_spec(value)
+        if spec.vat != self._spec.vat or spec.incarnation != self._spec.incarnation + 1:
+            return self._fail(f"incarnation {spec.incarnation} of {spec.vat} cannot follow {self._spec.incarnation}")
+        self._spec = spec
+        self._supervisor = self._supervisor.succeed(spec)
         return []
 
     def _replay(self, entries: list[object]) -> list[str]:

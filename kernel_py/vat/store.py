@@ -19,6 +19,9 @@ from collections.abc import Callable
 Connect = Callable[[], sqlite3.Connection]
 """Opens the vat's database; called once."""
 
+_FIRST_ENTRY = "SELECT key, value FROM kv WHERE key >= ? AND key < ? ORDER BY key LIMIT 1"
+_LAST_ENTRY = "SELECT key, value FROM kv WHERE key >= ? AND key < ? ORDER BY key DESC LIMIT 1"
+
 
 def connect_memory() -> sqlite3.Connection:
     """A database in the vat's own heap."""
@@ -56,6 +59,16 @@ class VatStore:
         """The least key greater than `prior`, or None if there is none."""
         row = self._execute("SELECT key FROM kv WHERE key > ? ORDER BY key LIMIT 1", (prior,)).fetchone()
         return None if row is None else row[0]
+
+    def get_first_entry(self, start: str, end: str) -> tuple[str, str] | None:
+        """The entry with the least key from `start` on and before `end`, and its value."""
+        row: tuple[str, str] | None = self._execute(_FIRST_ENTRY, (start, end)).fetchone()
+        return row
+
+    def get_last_entry(self, start: str, end: str) -> tuple[str, str] | None:
+        """The entry with the greatest key from `start` on and before `end`, and its value."""
+        row: tuple[str, str] | None = self._execute(_LAST_ENTRY, (start, end)).fetchone()
+        return row
 
     def commit(self) -> None:
         """Make all changes since the last commit durable, together."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import CoroutineType
 from typing import Any
 
-from kernel_py.vat.baggage import Baggage
+from kernel_py.vat.collector import Collect, collect_heap
 from kernel_py.vat.console import Console
 from kernel_py.vat.determinism import Ambient
 from kernel_py.vat.exo import find_iface
@@ -24,6 +24,7 @@ from kernel_py.vat.loop import VatLoop
 from kernel_py.vat.powers import Powers
 from kernel_py.vat.presence import Presence
 from kernel_py.vat.promise import Promise, State
+from kernel_py.vat.representative import Representative
 from kernel_py.vat.store import VatStore
 from kernel_py.vat.tracebacks import format_error
 from kernel_py.wire.capdata import CapData
@@ -43,16 +44,33 @@ class Outcome:
 
 
 class Supervisor:
-    """One incarnation of one vat."""
+    """One incarnation of one vat.
 
-    def __init__(self, spec: VatSpec, store: VatStore, ambient: Ambient, *, limits: Limits) -> None:
+    Args:
+        inherited: what the last incarnation's `Liveslots.end` gave.
+        collect: lets Python's collector take what it can; tests control it.
+    """
+
+    def __init__(
+        self,
+        spec: VatSpec,
+        store: VatStore,
+        ambient: Ambient,
+        *,
+        limits: Limits,
+        inherited: list[str] | None = None,
+        collect: Collect = collect_heap,
+    ) -> None:
+        self._collect = collect
         self._limits = limits
         self._store = store
         self._ambient = ambient
         self._console = Console(limits)
         self._loop = VatLoop(self._report)  # type: ignore[abstract]  # it refuses what it does not define
         self._modules = VatModules(spec.vat, spec.files, spec.main, replace=ambient.replace)
-        self._liveslots = Liveslots(spec.vat, store, self._loop, limits=limits, report=self._report)
+        self._liveslots = Liveslots(
+            spec.vat, store, self._loop, limits=limits, report=self._report, inherited=inherited, collect=collect
+        )
         self._powers = Powers(spec.name, self._liveslots)
         self._root: Promise[Any] | None = None
         self._is_started = False
@@ -81,6 +99,15 @@ class Supervisor:
             self._error = str(error)
         return Outcome(self._error, [] if self._error else syscalls, self._console.take())
 
+    def succeed(self, spec: VatSpec) -> Supervisor:
+        """The supervisor of the vat's next incarnation, which has its vat store. This one is of no use then."""
+        with self._console:
+            inherited = self._liveslots.end()
+        self._modules.close()
+        return Supervisor(
+            spec, self._store, self._ambient, limits=self._limits, inherited=inherited, collect=self._collect
+        )
+
     def close(self) -> None:
         """The vat's realm goes on without it; only for hosts in which one process has many vats."""
         self._modules.close()
@@ -102,11 +129,11 @@ class Supervisor:
 
     def _start(self, parameters: CapData) -> None:
         self._is_started = True
+        baggage = self._liveslots.start()
         main = self._modules.load_main()
         builder = getattr(main, "build_root_object", None)
         if not callable(builder):
             raise AttributeError(f"{main.__file__} does not define build_root_object(powers, parameters, baggage)")
-        baggage = Baggage(self._store, self._liveslots.slots, self._limits)
         value = builder(self._powers, self._liveslots.marshal.unserialize(parameters), baggage)
         self._building = value
         self._root = Promise(self._loop)
@@ -128,8 +155,16 @@ class Supervisor:
                 self._error = self._format(root.error())
             case State.FULFILLED if isinstance(root.value, Presence) or find_iface(root.value) is None:
                 self._error = f"build_root_object must return an Exo or another far object, not {root.value!r:.200}"
+            case State.FULFILLED if isinstance(root.value, Representative):
+                self._error = (
+                    "the root is o+0 in every incarnation: build_root_object must return a new Exo, not the virtual or "
+                    f"durable {root.value!r:.200}"
+                )
             case State.FULFILLED:
-                self._liveslots.slots.export_root(root.value)
+                try:
+                    self._liveslots.finish_start(root.value)
+                except TypeError as error:
+                    self._error = str(error)
 
     # Reports -----------------------------------------------------------------------------------
 

@@ -25,6 +25,8 @@ class Limits:
     """Nesting of a passable: below Python's and V8's recursion limits with room for frames."""
     bigint_digits_max: int = 20_000
     """Decimal digits of one integer: converting it takes time quadratic in them, some milliseconds at this figure."""
+    key_chars_max: int = 220
+    """Length of a collection's key as text (SwingSet's figure): keys are indexed, and stand in the keys of others."""
     method_chars_max: int = 200
     """Length of a method name."""
     error_chars_max: int = 20_000

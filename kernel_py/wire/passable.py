@@ -12,7 +12,8 @@ What may be passed between vats, and as what it arrives:
 | ``str``                           | string       | ``str``                                   |
 | ``bytes``                         | byteArray    | ``bytes``                                 |
 | ``list``, ``tuple``               | copyArray    | ``list``                                  |
-| ``dict`` with ``str`` keys        | copyRecord   | ``dict``, keys in canonical order         |
+| ``dict`` with ``str`` keys, or a  | copyRecord   | ``dict``, keys in canonical order         |
+| read-only ``mappingproxy`` of one |              |                                           |
 | `Tagged`                          | tagged       | `Tagged`                                  |
 | `Symbol`                          | symbol       | `Symbol`                                  |
 | an exception                      | error        | `RemoteError`, and the builtin it names   |

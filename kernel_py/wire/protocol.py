@@ -6,6 +6,10 @@ one a line.
 Kernel to vat:
     ["start", {"protocol", "vat", "incarnation", "name", "seed", "main", "files"}]
         Be this vat. Sent once, as the answer to a hello that names no vat.
+    ["upgrade", spec]
+        Be this vat's next incarnation; `spec` is as in "start", its incarnation one higher. The heap of
+        the last one is discarded, its vat store kept. Between deliveries, or between replays; not answered.
+        The next delivery is a startVat.
     ["replay", [entry, ...]]
         Re-execute transcript entries (`TranscriptEntry` texts) in order, after "start" and
         before "ready"; may come several times. Syscalls are compared with the record, not sent.
@@ -110,6 +114,10 @@ VatText = Done | Hello | Ready | Failed
 
 def dump_start(spec: VatSpec) -> str:
     return canonical.dump(["start", spec.to_json()])
+
+
+def dump_upgrade(spec: VatSpec) -> str:
+    return canonical.dump(["upgrade", spec.to_json()])
 
 
 def dump_replay(entries: list[str]) -> str:

@@ -7,10 +7,11 @@ not passable. Text is put together directly, because no JSON encoder writes numb
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from json.encoder import encode_basestring
 from math import isfinite, isnan
+from types import MappingProxyType
 from typing import Any, Final
 
 from kernel_py.wire.culprit import Culprit, index_step, key_step, name_type
@@ -40,7 +41,6 @@ _ADVICE: Final[dict[str, str]] = {
     "dict_keys": "use list(value)",
     "dict_values": "use list(value)",
     "dict_items": "use list(value)",
-    "mappingproxy": "use dict(value)",
     "complex": "use a list of two floats",
     "Decimal": "use str(value)",
     "Fraction": "use a list of two ints",
@@ -93,7 +93,7 @@ class Encoder:
         self._room += 1
         return f"[{self._join(parts)}]"
 
-    def encode_record(self, record: dict[Any, object]) -> str:
+    def encode_record(self, record: Mapping[Any, object]) -> str:
         self._enter()
         parts: list[str] = []
         for kind in map(type, record):
@@ -226,6 +226,7 @@ _ENCODERS: Final[dict[type, Callable[[Encoder, Any], str]]] = {
     list: Encoder.encode_array,
     tuple: Encoder.encode_array,
     dict: Encoder.encode_record,
+    MappingProxyType: Encoder.encode_record,
     Tagged: Encoder.encode_tagged,
     Symbol: _encode_symbol,
     UndefinedType: lambda _, _undefined: '"#undefined"',
@@ -260,7 +261,7 @@ class _Shape:
     order: tuple[int, ...] | None
 
 
-def _explain_keys(record: dict[Any, object]) -> str:
+def _explain_keys(record: Mapping[Any, object]) -> str:
     key = next(key for key in record if type(key) is not str)
     return f"the keys of a record are str, and {key!r:.80} is {name_type(key)}; use str(key), or a list of pairs"
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import textwrap
+from collections.abc import Callable
 from typing import Any
 
+from kernel_py.vat.collector import collect_heap
 from kernel_py.vat.session import VatSession
 from kernel_py.wire import canonical, protocol
 from kernel_py.wire.capdata import CapData
@@ -15,6 +18,13 @@ from kernel_py.wire.smallcaps import Marshal
 TIME_MS = 1_700_000_000_000
 PRELUDE = "import asyncio\nfrom kernel_py.vat import *\n"
 ROOT = "\ndef build_root_object(powers, parameters, baggage):\n    return Root()\n"
+
+
+def make_files(source: str, main: str = "main.py") -> dict[str, str]:
+    """The file of a vat: `source` with the usual imports, and a root if it builds none."""
+    source = textwrap.dedent(source)
+    tail = "" if "build_root_object" in source else ROOT
+    return {main: PRELUDE + source + tail}
 
 
 class Ref:
@@ -99,7 +109,7 @@ class DrivenVat:
 
     Attributes:
         console: what the last delivery printed.
-        transcript: the entries of all deliveries, as texts.
+        transcript: the entries of all deliveries, as texts; the specifications of incarnations between them.
     """
 
     def __init__(
@@ -113,16 +123,16 @@ class DrivenVat:
         limits: Limits = DEFAULT_LIMITS,
         start: bool = True,
         seed: str = "seed",
+        collect: Callable[[], object] = collect_heap,
     ) -> None:
-        source = textwrap.dedent(source)
-        tail = "" if "build_root_object" in source else ROOT
-        self.files = {main: PRELUDE + source + tail} | (files or {})
+        self.files = make_files(source, main) | (files or {})
         self.spec = protocol.VatSpec(vat, 0, "tested", seed, main, self.files)
-        self.session = VatSession(limits=limits)
+        self.session = VatSession(limits=limits, collect=collect)
         self.number = 0
         self.time_ms = TIME_MS
         self.console: list[str] = []
-        self.transcript: list[str] = []
+        self.transcript: list[str | protocol.VatSpec] = []
+        self.first_spec = self.spec
         self.say(protocol.dump_start(self.spec))
         if start:
             self.go()
@@ -168,12 +178,31 @@ class DrivenVat:
     def notify(self, *settled: Any) -> list[Any]:
         return self.deliver(notify(*settled))
 
+    def upgrade(self, source: str, parameters: object = None) -> list[tuple[Any, ...]]:
+        """Begin the next incarnation, with the code of `source`; the syscalls of its start, shown."""
+        self.spec = dataclasses.replace(self.spec, incarnation=self.spec.incarnation + 1, files=make_files(source))
+        assert self.say(protocol.dump_upgrade(self.spec)) == []
+        self.transcript.append(self.spec)
+        return self.deliver(["startVat", capdata(parameters)])
+
+    def bring_out_your_dead(self) -> list[tuple[Any, ...]]:
+        return self.deliver(["bringOutYourDead"])
+
+    @property
+    def records(self) -> dict[str, str]:
+        """What is in the vat store."""
+        assert self.session._supervisor is not None
+        return dict(self.session._supervisor._store._execute("SELECT key, value FROM kv ORDER BY key"))
+
     def replayed(self, entries: list[str] | None = None) -> DrivenVat:
         """The same vat in a new realm, brought up from the transcript."""
         again = DrivenVat(vat=self.spec.vat, start=False)
         again.session = VatSession()
-        again.say(protocol.dump_start(self.spec))
-        again.say(protocol.dump_replay(self.transcript if entries is None else entries))
+        again.spec = self.spec
+        again.say(protocol.dump_start(self.first_spec))
+        for entry in self.transcript if entries is None else entries:
+            is_spec = isinstance(entry, protocol.VatSpec)
+            again.say(protocol.dump_upgrade(entry) if is_spec else protocol.dump_replay([entry]))
         again.number, again.time_ms = self.number, self.time_ms
         again.go()
         return again

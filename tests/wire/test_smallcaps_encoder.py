@@ -5,7 +5,6 @@ import dataclasses
 import decimal
 import enum
 import math
-import types
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -265,7 +264,6 @@ async def coroutine_function() -> None:
         (Word("x"), "a Word is not passable, though it is a kind of str; use str(value)"),
         (Point(1), "a Point is not passable, though it is a kind of tuple; use tuple(value)"),
         (collections.OrderedDict(), "an OrderedDict is not passable, though it is a kind of dict; use dict(value)"),
-        (types.MappingProxyType({}), "a mappingproxy is not passable; use dict(value)"),
         (
             Account("me"),
             "an Account is not passable; pass a reference to it by making it an Exo, or its data as a dict",
