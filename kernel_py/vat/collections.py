@@ -100,9 +100,9 @@ class _Collection(Representative):
         if cls._key_guard_ is not None:
             cls._key_guard_.check(key, f"key of {cls.__name__}")
         if cls._value_guard_ is not None:
-            cls._value_guard_.check(value, f"{cls.__name__}[{key!r:.60}]")
+            cls._value_guard_.check(value, _path(self, key))
         name = self._find_(key)
-        data = vdata.serialize(value, f"{cls.__name__}[{key!r:.60}]", is_durable=self._is_durable_)
+        data = vdata.serialize(value, _path(self, key), is_durable=self._is_durable_)
         before = None if name is None else vdata.store.get(name)
         if before is None:
             name = self._add_(key)
@@ -153,6 +153,11 @@ class _Collection(Representative):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._vref_}>"
+
+
+def _path(collection: _Collection, key: object) -> str:
+    """An entry, for people."""
+    return f"{type(collection).__name__}[{repr(key) if type(key) in keys.SCALARS else type(key).__name__}]"
 
 
 def _number_of(base: str) -> int:
