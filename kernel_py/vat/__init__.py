@@ -20,7 +20,7 @@ from kernel_py.vat.durable import Durable, Facet, Virtual, facet, field
 from kernel_py.vat.eventual import E
 from kernel_py.vat.exo import Exo, far
 from kernel_py.vat.presence import Presence
-from kernel_py.vat.promise import Promise, Resolver, make_promise
+from kernel_py.vat.promise import Promise, Resolver, VatUpgraded, make_promise
 from kernel_py.vat.watching import watch_promise
 from kernel_py.wire.errors import MarshalError
 from kernel_py.wire.passable import RemoteError, Symbol, Tagged, Undefined
@@ -42,6 +42,7 @@ __all__ = [
     "Symbol",
     "Tagged",
     "Undefined",
+    "VatUpgraded",
     "Virtual",
     "VirtualMap",
     "VirtualSet",

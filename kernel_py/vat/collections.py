@@ -133,7 +133,6 @@ class _Collection(Representative):
 
     def _take_(self, key: object) -> str | None:
         """Remove an entry; its value's text, or None if there was none."""
-        self._vdata_.check_open()
         name = self._find_(key)
         text = None if name is None else self._vdata_.store.get(name)
         if name is not None and text is not None:
@@ -141,6 +140,7 @@ class _Collection(Representative):
         return text
 
     def _remove_(self, name: str, text: str) -> None:
+        self._vdata_.check_open()
         _remove(self._vdata_, self._number_, name, text, is_weak=_is_weak(type(self)))
         self._count_(-1)
 

@@ -76,6 +76,7 @@ class Collector:
             candidates = sorted(possibly_dead)
             possibly_dead.clear()
             for vref in candidates:
+                possibly_dead.discard(vref)  # one that went just before may have added it once more
                 if self._is_reachable(vref):
                     continue
                 if is_stored(vref):

@@ -151,7 +151,10 @@ class Kinds:
     def _redefine(self, cls: type[Representative], descriptor: dict[str, Any]) -> None:
         name = descriptor["tag"]
         if descriptor["base"] != cls._base_kind_:
-            raise TypeError(f"the durable kind {name!r} was a {descriptor['base']}, and cannot become another thing")
+            was, is_now = (
+                f"{'an' if base == 'object' else 'a'} {base}" for base in (descriptor["base"], cls._base_kind_)
+            )
+            raise TypeError(f"the durable kind {name!r} was {was}, and cannot become {is_now}")
         fields: dict[str, str | None] = descriptor["fields"]
         facets: list[str] = descriptor["facets"]
         lost = [f"field {each!r}" for each in fields if each not in cls._fields_]

@@ -24,7 +24,7 @@ from types import CoroutineType, TracebackType
 from typing import Any, Generic, TypeVar, cast
 
 from kernel_py.vat.loop import Future, VatLoop, running_vat_loop
-from kernel_py.wire.passable import Tagged, make_remote_error
+from kernel_py.wire.passable import RemoteError, Tagged, make_remote_error
 
 T = TypeVar("T")
 
@@ -36,6 +36,21 @@ class State(Enum):
     PENDING = auto()
     FULFILLED = auto()
     REJECTED = auto()
+
+
+class VatUpgraded(RemoteError):
+    """A promise's vat was upgraded before it settled it: nobody will. Whoever wants the result must ask again.
+
+    Attributes:
+        incarnation_number: the incarnation that was to settle it.
+    """
+
+    def __init__(self, message: str, incarnation_number: int) -> None:
+        super().__init__(message, name="VatUpgraded")
+        self.incarnation_number = incarnation_number
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return VatUpgraded, (self.message, self.incarnation_number)
 
 
 class Promise(Generic[T]):
@@ -135,8 +150,13 @@ class Promise(Generic[T]):
 
     def error(self) -> BaseException:
         """What awaiting a rejected promise raises. Other vats may reject with what is not an error."""
-        if isinstance(self._value, BaseException):
-            return self._value
+        match self._value:
+            case BaseException():
+                return self._value
+            case {"name": "vatUpgraded", "incarnationNumber": int(number), "upgradeMessage": str(message)}:
+                return VatUpgraded(message, number)
+            case _:
+                pass
         return make_remote_error("Error", f"rejected with {self._value!r:.200}", None)
 
     def unhandled_error(self) -> BaseException | None:

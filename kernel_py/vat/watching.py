@@ -65,11 +65,11 @@ class Watches:
             raise TypeError(f"{type(watcher).__name__} has neither on_fulfilled nor on_rejected")
         entry = (watcher, *args)
         if promise.state is not State.PENDING:
-            self._vdata.serialize(entry, "watch", is_durable=True)  # fails now, as it would otherwise
+            self._vdata.serialize(entry, "watch_promise", is_durable=True)  # fails now, as it would otherwise
             promise.react(partial(self._call, entry))
             return
         table = self.provide_table()
-        self._vdata.serialize(entry, "watch", is_durable=True)
+        self._vdata.serialize(entry, "watch_promise", is_durable=True)
         vpid = self._publish(promise)
         if vpid not in table:
             promise.react(partial(self._settle, vpid))
@@ -84,10 +84,16 @@ class Watches:
         is_rejected = promise.state is State.REJECTED
         outcome = promise.error() if is_rejected else promise.value
         name = _METHODS[promise.state]
-        if find_method(watcher, name) is not None:
-            running_vat_loop().owner.send(watcher, name, (outcome, *args), {})
-        elif is_rejected:
-            self._report(f"{watcher!r} has no on_rejected", outcome)
+        method = find_method(watcher, name)
+        if method is None:
+            if is_rejected:
+                self._report(f"{watcher!r} has no on_rejected", outcome)
+            return
+        result: Promise[Any] = Promise(running_vat_loop())
+        try:
+            result.resolve(method(outcome, *args))
+        except BaseException as error:  # noqa: BLE001 (nobody waits for it: it is reported as such)
+            result.reject(error)
 
     def provide_table(self) -> DurableMap[str, Any]:
         """The watched promises; made if there is none."""

@@ -198,11 +198,11 @@ class DrivenVat:
         """The same vat in a new realm, brought up from the transcript."""
         again = DrivenVat(vat=self.spec.vat, start=False)
         again.session = VatSession()
-        again.spec = self.spec
+        again.spec, again.first_spec = self.spec, self.first_spec
         again.say(protocol.dump_start(self.first_spec))
         for entry in self.transcript if entries is None else entries:
             is_spec = isinstance(entry, protocol.VatSpec)
             again.say(protocol.dump_upgrade(entry) if is_spec else protocol.dump_replay([entry]))
-        again.number, again.time_ms = self.number, self.time_ms
+        again.number, again.time_ms, again.transcript = self.number, self.time_ms, list(self.transcript)
         again.go()
         return again

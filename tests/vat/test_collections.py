@@ -67,7 +67,8 @@ keys = [Undefined, "b", "", 10**30, -5, 2, 10, 1.5, -1.0, True, False, None, b, 
 m = DurableMap((key, n) for n, key in enumerate(keys))
 del m[b]
 m[b] = 0
-assert list(m) == [False, True, -1.0, 1.0, 1.5, -5, 1, 2, 10, 10**30, args[0], a, b, "", "b", None, Symbol("s"), Undefined]
+assert list(m)[:10] == [False, True, -1.0, 1.0, 1.5, -5, 1, 2, 10, 10**30]
+assert list(m)[10:] == [args[0], a, b, "", "b", None, Symbol("s"), Undefined]
 assert [type(key) for key in list(m)[:4]] == [bool, bool, float, float]
 assert [list(m.of_type(t)) for t in (bool, int, float, str, object)] == [
     [False, True], [-5, 1, 2, 10, 10**30], [-1.0, 1.0, 1.5], ["", "b"], [args[0], a, b]]
@@ -105,7 +106,8 @@ assert list(m.between(0, "a")) == [5, 50, ""]
 assert dict(m.starting_with("ab")) == {"ab": 1, "abc": 2}
 assert list(m.starting_with("")) == ["", "ab", "abc", "b"]
 r = m.between("a", "b")
-assert (len(r), "ab" in r, "b" in r, r["abc"], r.get("b"), list(reversed(r))) == (2, True, False, 2, None, ["abc", "ab"])
+assert (len(r), "ab" in r, "b" in r, r["abc"], r.get("b")) == (2, True, False, 2, None)
+assert list(reversed(r)) == ["abc", "ab"]
 assert [k for k, v in r.items() if v > 1] == ["abc"]
 m["aa"] = 9
 assert list(r) == ["aa", "ab", "abc"]          # it follows the map
@@ -229,7 +231,8 @@ w = {kind}WeakMap({{a: 1}})
 w[friend] = [2]
 w.update([(b, 3)])
 assert isinstance(w, Container)
-assert (a in w, Thing() in w, w[a], w.get(friend), w.get(Thing(), 9), w.setdefault(b, 8)) == (True, False, 1, (2,), 9, 3)
+assert (a in w, Thing() in w, w[a], w.get(friend)) == (True, False, 1, (2,))
+assert (w.get(Thing(), 9), w.setdefault(b, 8)) == (9, 3)
 assert (w.pop(b), w.pop(b, None), b in w, w.setdefault(b), w[b]) == (3, None, False, None, None)
 del w[a]
 assert a not in w

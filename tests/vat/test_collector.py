@@ -570,6 +570,12 @@ def test_a_weak_key_survives_the_death_of_its_collection(vat):  # "dropped colle
     assert is_there(vat, "o+d10/1")
 
 
+def test_key_and_value_may_die_together(vat):
+    vat.run("heap['w'] = VirtualWeakMap(); heap['w'][Local()] = Holder(args[0])", O50)
+    assert vat.bring_out_your_dead() == [("dropImports", ["o-50"]), ("retireImports", ["o-50"])]
+    assert vat.keys("o+d10/1", "vom.ir") == []
+
+
 def test_key_and_collection_may_die_together(vat):
     vat.run("heap['k'] = Holder(); heap['w'] = DurableWeakMap({heap['k']: args[0]}); heap.clear()", O50)
     assert vat.bring_out_your_dead() == [("dropImports", ["o-50"]), ("retireImports", ["o-50"])]
