@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import workload
+from bench import durable, workload
 from bench.figures import Figure
 from kernel_py.core.store import Backend
 from kernel_py.hosts.memory import MemoryHost, run_now
@@ -25,6 +25,7 @@ def measure(report: Callable[[Figure], None]) -> None:
         backend = SqliteBackend(Path(folder) / "store.db")
         _measure_host(report, "SQLite, a commit per crank", backend, 1, (None, None))
         run_now(backend.close())
+    durable.measure(report)
 
 
 def _measure_host(

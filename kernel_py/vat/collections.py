@@ -24,7 +24,16 @@ Source: collectionManager.js; the reference, 4.4.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, MutableMapping, MutableSet
+from collections.abc import (
+    Container,
+    ItemsView,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    MutableSet,
+    ValuesView,
+)
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, cast
 
@@ -216,20 +225,20 @@ class _Range:
         self._high = collection._prefix_ + high
 
     def __len__(self) -> int:
-        return sum(1 for _ in self._scan())
+        return sum(1 for _ in self._scan_())
 
     def __contains__(self, key: object) -> bool:
         return self._get_text(key) is not None
 
     def __iter__(self) -> Iterator[Any]:
-        return (self._decode(name) for name, _ in self._scan())
+        return (self._decode_(name) for name, _ in self._scan_())
 
     def __reversed__(self) -> Iterator[Any]:
-        return (self._decode(name) for name, _ in self._scan(is_reversed=True))
+        return (self._decode_(name) for name, _ in self._scan_(is_reversed=True))
 
     def clear(self) -> None:
         """Remove these entries from the collection."""
-        for name, text in self._scan():
+        for name, text in self._scan_():
             self._collection._remove_(name, text)
 
     def _get_text(self, key: object) -> str | None:
@@ -239,11 +248,11 @@ class _Range:
             return None
         return collection._vdata_.store.get(name)
 
-    def _decode(self, name: str) -> object:
+    def _decode_(self, name: str) -> object:
         collection = self._collection
         return keys.decode_key(name[len(collection._prefix_) :], collection._vdata_.provide_reference)
 
-    def _scan(self, *, is_reversed: bool = False) -> Iterator[tuple[str, str]]:
+    def _scan_(self, *, is_reversed: bool = False) -> Iterator[tuple[str, str]]:
         """The entries' keys and values as the store has them, looked up one by one."""
         collection = self._collection
         store = collection._vdata_.store
@@ -262,13 +271,41 @@ class _Range:
                 low = entry[0] + "\0"  # the next text after it
 
 
+class _Values(ValuesView[V]):
+    """Values, of which each takes one look into the store."""
+
+    _mapping: MapRange[Any, V]
+
+    def __iter__(self) -> Iterator[V]:
+        return (self._mapping._decode_value_(text) for _, text in self._mapping._scan_())
+
+
+class _Items(ItemsView[K, V]):
+    """Keys and values, of which each pair takes one look into the store."""
+
+    _mapping: MapRange[K, V]
+
+    def __iter__(self) -> Iterator[tuple[K, V]]:
+        mapping = self._mapping
+        return ((cast("K", mapping._decode_(name)), mapping._decode_value_(text)) for name, text in mapping._scan_())
+
+
 class MapRange(_Range, Mapping[K, V]):
     """The entries of a map in a range of keys: a read-only mapping that follows the map."""
+
+    def values(self) -> ValuesView[V]:
+        return _Values(self)
+
+    def items(self) -> ItemsView[K, V]:
+        return _Items(self)
 
     def __getitem__(self, key: K) -> V:
         text = self._get_text(key)
         if text is None:
             raise KeyError(key)
+        return self._decode_value_(text)
+
+    def _decode_value_(self, text: str) -> V:
         return cast("V", self._collection._vdata_.unserialize_text(text))
 
     def __repr__(self) -> str:
@@ -369,6 +406,12 @@ class _Map(_Strong, MutableMapping[K, V]):
     def __delitem__(self, key: K) -> None:
         if self._take_(key) is None:
             raise KeyError(key)
+
+    def values(self) -> ValuesView[V]:
+        return cast("ValuesView[V]", self._all_().values())
+
+    def items(self) -> ItemsView[K, V]:
+        return cast("ItemsView[K, V]", self._all_().items())
 
 
 class _Set(_Strong, MutableSet[K]):

@@ -64,6 +64,7 @@ class Collector:
 
     def bring_out_your_dead(self) -> list[RefSyscall]:
         """Find and delete all that is dead; what the kernel is to be told."""
+        dead: set[str] = set()
         dropped: set[str] = set()
         retired_imports: set[str] = set()
         retired_exports: set[str] = set()
@@ -76,9 +77,9 @@ class Collector:
             candidates = sorted(possibly_dead)
             possibly_dead.clear()
             for vref in candidates:
-                possibly_dead.discard(vref)  # one that went just before may have added it once more
-                if self._is_reachable(vref):
+                if vref in dead or self._is_reachable(vref):
                     continue
+                dead.add(vref)  # what goes after it may yet make it a candidate again
                 if is_stored(vref):
                     retired_exports.update(self._pillars.take_recognizable(vref))
                     self._vdata.delete(vref)

@@ -576,6 +576,19 @@ def test_key_and_value_may_die_together(vat):
     assert vat.keys("o+d10/1", "vom.ir") == []
 
 
+def test_an_object_may_lose_its_last_pillars_one_after_the_other_while_the_dead_are_brought_out(vat):
+    source = """
+memo, local, key = Memo(), Local(), Holder()
+local.what = memo
+heap['w'] = VirtualWeakMap({key: local})
+result = memo
+"""
+    assert vat.run(source) == Ref("o+v10/1")
+    vat.refs("dropExports", "o+v10/1")
+    assert vat.bring_out_your_dead() == [("retireExports", ["o+v10/1"])]
+    assert vat.keys("o+v10/1", "o+d11/1") == []
+
+
 def test_key_and_collection_may_die_together(vat):
     vat.run("heap['k'] = Holder(); heap['w'] = DurableWeakMap({heap['k']: args[0]}); heap.clear()", O50)
     assert vat.bring_out_your_dead() == [("dropImports", ["o-50"]), ("retireImports", ["o-50"])]
