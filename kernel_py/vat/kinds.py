@@ -69,7 +69,7 @@ class Kinds:
         self._counters = counters
         self._serialize_default = serialize_default
         self._kinds: dict[type[Representative], Kind] = {}
-        self._classes: dict[int, type[Representative]] = {}
+        self._classes: dict[str, type[Representative]] = {}
         self._durable: dict[str, type[Representative]] = {}
         self._descriptors: dict[str, dict[str, Any]] = {}
         key = store.get_next_key(schema.KINDS)
@@ -124,8 +124,9 @@ class Kinds:
     def get(self, cls: type[Representative]) -> Kind:
         return self._kinds[cls]
 
-    def find_class(self, number: int) -> type[Representative] | None:
-        return self._classes.get(number)
+    def find_class(self, vref: str) -> type[Representative] | None:
+        """The class of what a vref names, if it names something of a kind that is defined."""
+        return self._classes.get(vref.partition("/")[0])
 
     def list_undefined(self) -> list[str]:
         """The durable kinds of earlier incarnations that have no class yet."""
@@ -133,7 +134,7 @@ class Kinds:
 
     def _add(self, kind: Kind) -> None:
         self._kinds[kind.cls] = kind
-        self._classes[kind.number] = kind.cls
+        self._classes[schema.make_kind(is_durable=kind.cls._is_durable_, number=kind.number)] = kind.cls
 
     def _start(self, cls: type[Representative]) -> Kind:
         """Number a kind that is new to the vat."""

@@ -88,6 +88,12 @@ class Pillars:
             return base in self._pins
         return self._cache.get(schema.reference_count(base)) is not None
 
+    def sort_out(self, dead: list[str]) -> None:
+        """Of these, which the heap has let go, remember those that may be dead; the others will lose a pillar first."""
+        for vref in dead:
+            if not self.is_held(vref) and not (schema.is_stored(vref) and self.is_any_exported(vref)):
+                self.possibly_dead.add(vref)
+
     # Exports of virtual and durable objects ----------------------------------------------------
 
     def export(self, vref: str) -> None:

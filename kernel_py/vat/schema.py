@@ -79,8 +79,13 @@ def is_stored(vref: str) -> bool:
     return vref.startswith(("o+d", "o+v"))
 
 
+def make_kind(*, is_durable: bool, number: int) -> str:
+    """How the vrefs of a kind's instances begin, before the "/"."""
+    return f"o+{'d' if is_durable else 'v'}{number}"
+
+
 def make_base(*, is_durable: bool, kind: int, instance: int) -> Vref:
-    return Vref(f"o+{'d' if is_durable else 'v'}{kind}/{instance}")
+    return Vref(f"{make_kind(is_durable=is_durable, number=kind)}/{instance}")
 
 
 def make_facet(base: Vref, facet: int) -> Vref:

@@ -101,6 +101,10 @@ class Slots:
                 names.append(vref)
         return names
 
+    def count_dead(self) -> int:
+        """How many have been noted, for `take_dead`."""
+        return len(self._dead)
+
     def list_outliving(self) -> list[str]:
         """The names that mean something to this vat's next incarnation: imports, and durable objects. Sorted."""
         return sorted(vref for vref in self._references if vref.startswith(("o-", "o+d")))

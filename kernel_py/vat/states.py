@@ -129,7 +129,7 @@ class States:
             text = self._vdata.store.get(schema.state(base))
             if text is None:
                 raise RuntimeError(f"{base} has no state")
-            state = _State(canonical.load(text), is_new=False)
+            state = _State(canonical.load_own(text), is_new=False)
             self._add(base, state)
         return state
 

@@ -56,6 +56,9 @@ from kernel_py.wire.smallcaps import Marshal
 R = TypeVar("R", bound=Representative)
 
 _IN_THE_HEAP: Final = "lives in the heap only, and would be gone in the vat's next incarnation"
+_SMALL_INT_CHARS: Final = 24
+_DEAD_MAX: Final = 5_000
+"""Of the notes that representatives leave: more are looked through before bringOutYourDead, to keep memory flat."""
 
 
 class Vdata:
@@ -117,12 +120,17 @@ class Vdata:
 
     def unserialize(self, body: str, slots: list[str]) -> Any:
         """The frozen value of what `serialize` made."""
+        # What is kept most, in short: the rest of this function would do the same.
+        if body.startswith('#"+') and len(body) < _SMALL_INT_CHARS:
+            return int(body[3:-1])
+        if body.startswith('#"$0') and slots[0][1] == "+":
+            return self.provide(slots[0])
         value = self._marshal.unserialize(CapData(body, tuple(slots)))
         return freeze(value) if body[1] in "[{" else value
 
     def unserialize_text(self, text: str) -> Any:
         """The frozen value of capdata as JSON text."""
-        data = canonical.load(text)
+        data = canonical.load_own(text)
         return self.unserialize(data["body"], data["slots"])
 
     def find_key_vref(self, key: object, *, is_durable: bool, names: bool) -> str | None:
@@ -206,9 +214,8 @@ class Vdata:
         base = base_ref(Vref(vref))
         value = self.slots.find(base)
         if value is None:
-            ref = schema.find_stored_ref(base)
-            cls = None if ref is None else self.kinds.find_class(ref.kind)
-            if ref is None or cls is None or cls._is_durable_ is not ref.is_durable:
+            cls = self.kinds.find_class(base)
+            if cls is None:
                 raise unknown_reference(vref)
             value = self._represent(cls, base)
         return value if base == vref else self._get_facet(value, vref)
@@ -219,9 +226,7 @@ class Vdata:
 
     def delete(self, base: str) -> None:
         """Delete an object or collection, which nothing reaches any more, with its records."""
-        ref = schema.find_stored_ref(base)
-        assert ref is not None
-        cls = self.kinds.find_class(ref.kind)
+        cls = self.kinds.find_class(base)
         assert cls is not None
         cls._delete_(self, Vref(base))
 
@@ -230,6 +235,8 @@ class Vdata:
             raise RuntimeError("this incarnation of the vat is over: what it does now has no effect")
 
     def _represent(self, cls: type[R], base: Vref) -> R:
+        if self.slots.count_dead() >= _DEAD_MAX:
+            self.pillars.sort_out(self.slots.take_dead())
         representative = cls._make_(self, base)
         self.slots.register(base, representative)
         return representative
