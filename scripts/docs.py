@@ -17,6 +17,10 @@ from typing import TypeVar
 from kernel_py.core import clusters, control, events, promises, schema, vats
 from kernel_py.core.cluster_config import CLUSTER_SCHEMA
 from kernel_py.hosts import links
+from kernel_py.vat import collections as vat_collections
+from kernel_py.vat import keys as vat_keys
+from kernel_py.vat import pillars, vdata
+from kernel_py.vat import schema as vat_schema
 from kernel_py.wire import capdata, deliveries, errors, limits, protocol, refs, syscalls
 
 State = TypeVar("State", bound=StrEnum)
@@ -114,6 +118,18 @@ def make_store() -> str:
     )
 
 
+def make_vat_store() -> str:
+    return _page(
+        "The vat store",
+        _docstring(vat_schema),
+        _table(("key", "value"), [(f"`{key}`", value) for key, value in vat_schema.KEYS]),
+        _docstring(vdata, "Virtual data"),
+        _docstring(pillars, "Pillars"),
+        _docstring(vat_collections, "Collections"),
+        _docstring(vat_keys, "Keys"),
+    )
+
+
 def make_protocol() -> str:
     return _page(
         "The kernel-vat protocol",
@@ -145,6 +161,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/limits.md": make_limits,
     "reference/protocol.md": make_protocol,
     "reference/store.md": make_store,
+    "reference/vat-store.md": make_vat_store,
 }
 """The made pages, by path under docs/."""
 

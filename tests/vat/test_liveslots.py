@@ -701,7 +701,7 @@ def test_the_kernel_may_drop_and_retire_exports():
         vat.call("read", target="o+3")
 
 
-def test_other_deliveries_of_the_kernel_do_nothing_yet():
+def test_other_deliveries_change_nothing_that_the_kernel_hears_of():
     vat = DrivenVat("class Root(Exo):\n    def f(self): return 1")
     for delivery in (
         ["bringOutYourDead"],
