@@ -29,6 +29,10 @@ class Memo(Virtual):
 class Local(Exo):
     what = None
 
+class Pair(Durable):
+    what: object
+    more: object
+
 class Watcher(Durable):
     def on_fulfilled(self, value, *args): pass
 
@@ -368,7 +372,7 @@ def test_cycles_through_the_vat_store_are_not_collected(vat):  # as in the refer
 
 
 def test_an_object_whose_initialization_failed_goes(vat):
-    vat.run("class Odd(Durable):\n    what: object\n    more: int\nOdd(what=args[0])", O50)
+    assert vat.run("Pair(what=args[0])", O50) == "TypeError: Pair() is missing the field 'more'"
     assert vat.bring_out_your_dead() == [("dropImports", ["o-50"]), ("retireImports", ["o-50"])]
     assert vat.keys("o+d10/1") == []
 
