@@ -6,7 +6,8 @@ collection types have the numbers 2 to 9.
 
 When a durable kind is defined again, in a new incarnation:
 
-    * its class is found by name, or by the name in ``class X(Durable, kind="name")``;
+    * its class is found by name, or by the name in ``class X(Durable, kind="name")``: among those that the vat's files
+      define, then among those of the libraries that have been imported;
     * it is of the same base: an object, a map, a set, a weak map or a weak set;
     * no field is lost. A new one has a default; what older objects have in it is written down now, and does not change
       if the default does later;
@@ -25,7 +26,7 @@ from typing import Any, Final
 
 from kernel_py.vat import schema
 from kernel_py.vat.counters import Counters
-from kernel_py.vat.representative import Representative
+from kernel_py.vat.representative import Representative, library
 from kernel_py.vat.store import VatStore
 from kernel_py.wire import canonical
 
@@ -126,11 +127,20 @@ class Kinds:
 
     def find_class(self, vref: str) -> type[Representative] | None:
         """The class of what a vref names, if it names something of a kind that is defined."""
-        return self._classes.get(vref.partition("/")[0])
+        prefix = vref.partition("/")[0]
+        if prefix not in self._classes:
+            self._define_from_library()
+        return self._classes.get(prefix)
 
     def list_undefined(self) -> list[str]:
         """The durable kinds of earlier incarnations that have no class yet."""
+        self._define_from_library()
         return sorted(name for name in self._descriptors if name not in self._durable)
+
+    def _define_from_library(self) -> None:
+        for name in sorted(self._descriptors):
+            if name not in self._durable and name in library:
+                self.define(library[name])
 
     def _add(self, kind: Kind) -> None:
         self._kinds[kind.cls] = kind

@@ -92,7 +92,7 @@ class Liveslots:
         self._counters = Counters(store)
         self.slots = Slots(self._counters)
         self.batch = Batch(limits)
-        self.vdata = Vdata(store, self._counters, self.slots, limits)
+        self.vdata = Vdata(vat, store, self._counters, self.slots, limits)
         self.vdata.pillars.possibly_dead.update(inherited or ())
         self._collector = Collector(self.slots, self.vdata, collect)
         self._watches = Watches(self.vdata, self._publish, report)

@@ -7,7 +7,7 @@ can be set on it that is not kept in the store.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from kernel_py.vat.exo import IFACE_PREFIX, Exo
 from kernel_py.vat.loop import running_vat_loop
@@ -79,11 +79,17 @@ class Representative(Exo):
         raise TypeError(f"a {type(self).__name__} is a reference, and has no copy")
 
 
+library: Final[dict[str, type[Representative]]] = {}
+"""Kinds that are no vat's own: classes of modules outside the vats' files, which Python imports once. By name."""
+
+
 def define(cls: type[Representative]) -> None:
-    """`cls` is complete: if a vat is running, it is one of its kinds now."""
+    """`cls` is complete: it is a kind of the vat that runs, if it is in one of that vat's files."""
     vdata = find_running_vdata()
-    if vdata is not None:
+    if vdata is not None and cls.__module__.partition(".")[0] == vdata.vat:
         vdata.kinds.define(cls)
+    else:
+        library[cls._kind_name_] = cls
 
 
 def find_running_vdata() -> Vdata | None:

@@ -64,7 +64,8 @@ _DEAD_MAX: Final = 5_000
 class Vdata:
     """The virtual data of one incarnation of a vat."""
 
-    def __init__(self, store: VatStore, counters: Counters, slots: Slots, limits: Limits) -> None:
+    def __init__(self, vat: str, store: VatStore, counters: Counters, slots: Slots, limits: Limits) -> None:
+        self.vat = vat
         self.store = store
         self.counters = counters
         self.slots = slots

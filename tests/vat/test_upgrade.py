@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from types import ModuleType
 
 import pytest
 
@@ -251,6 +253,20 @@ def test_two_kinds_of_one_name_are_refused():
         DeliveryError, match=r"there is a durable kind 'Purse' already, v1\.main\.Purse: give the other"
     ):
         start_vat(PURSE + "class Wallet(Durable, kind='Purse'): pass\n")
+
+
+def test_a_kind_of_a_library_is_found_again_though_it_is_imported_once(monkeypatch):
+    library = ModuleType("purse_library")
+    monkeypatch.setitem(sys.modules, "purse_library", library)
+    exec("from kernel_py.vat import *\n" + PURSE, library.__dict__)
+    source = "from purse_library import Purse\n"
+    vat = start_vat(source)
+    run(vat, "baggage['x'] = Purse('a', 3)")
+    vat.upgrade(source + RUN)
+    assert run(vat, "result = [baggage['x'].balance, isinstance(baggage['x'], Purse)]") == [3, True]
+    vat.upgrade(source + RUN)
+    vat.upgrade(RUN)
+    assert run(vat, "result = baggage['x'].deposits.deposit(1)") == 4
 
 
 def test_virtual_kinds_may_have_one_name():
