@@ -74,6 +74,11 @@ CLUSTER_SCHEMA: dict[str, Any] = {
                         "type": "object",
                         "description": "Passed to build_root_object as a dict.",
                     },
+                    "critical": {
+                        "type": "boolean",
+                        "description": "Whether the whole cluster ends if this vat does. Default: false.",
+                        "default": False,
+                    },
                 },
             },
         },
@@ -93,17 +98,24 @@ class VatConfig:
     source: str
     kind: str
     parameters: dict[str, Any]
+    is_critical: bool
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterConfig:
-    """A valid cluster file with its sources. `files` is canonical JSON of ``{path: text}``."""
+    """A valid cluster file with its sources.
+
+    Attributes:
+        files: canonical JSON of ``{path: text}``.
+        text: the cluster file itself, as canonical JSON.
+    """
 
     name: str
     bootstrap: str
     services: tuple[str, ...]
     vats: tuple[VatConfig, ...]
     files: str
+    text: str
 
 
 def parse_cluster(config: Any, files: Any, services: tuple[str, ...], limits: Limits) -> ClusterConfig:
@@ -116,12 +128,11 @@ def parse_cluster(config: Any, files: Any, services: tuple[str, ...], limits: Li
         RequestError: something is wrong with it; the path leads there.
     """
     jsonschema.validate(config, CLUSTER_SCHEMA, "config")
-    jsonschema.validate(files, _FILES_SCHEMA, "files")
-    source_chars = sum(map(len, files.values()))
-    if source_chars > limits.source_chars_max:
-        raise RequestError(f"{source_chars:,} characters of source; the limit is {limits.source_chars_max:,}", "files")
+    bundle = check_files(files, "files", limits)
     vats = tuple(
-        VatConfig(name, vat["source"], vat.get("kind", DEFAULT_KIND), vat.get("parameters", {}))
+        VatConfig(
+            name, vat["source"], vat.get("kind", DEFAULT_KIND), vat.get("parameters", {}), vat.get("critical", False)
+        )
         for name, vat in config["vats"].items()
     )
     for vat in vats:
@@ -143,5 +154,29 @@ def parse_cluster(config: Any, files: Any, services: tuple[str, ...], limits: Li
         config["bootstrap"],
         tuple(config.get("services", ())),
         vats,
-        canonical.dump_sorted(files),
+        bundle,
+        canonical.dump(config),
     )
+
+
+def check_files(files: Any, path: str, limits: Limits) -> str:
+    """Check source files; canonical JSON of them.
+
+    Raises:
+        RequestError: something is wrong with them.
+    """
+    jsonschema.validate(files, _FILES_SCHEMA, path)
+    source_chars = sum(map(len, files.values()))
+    if source_chars > limits.source_chars_max:
+        raise RequestError(f"{source_chars:,} characters of source; the limit is {limits.source_chars_max:,}", path)
+    return canonical.dump_sorted(files)
+
+
+def reparse_cluster(text: str, services: tuple[str, ...], limits: Limits) -> ClusterConfig:
+    """The config of a cluster that was launched, from its `ClusterConfig.text`; without its files.
+
+    Raises:
+        RequestError: this kernel does not have what it asks for any more.
+    """
+    config = canonical.load(text)
+    return parse_cluster(config, {vat["source"]: "" for vat in config["vats"].values()}, services, limits)

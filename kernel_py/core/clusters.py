@@ -7,11 +7,11 @@ does not start, or bootstrap is rejected, the whole cluster is taken back as if 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
 from kernel_py.core import kmarshal, schema
+from kernel_py.core.bundles import Bundles
 from kernel_py.core.cluster_config import ClusterConfig
 from kernel_py.core.kmarshal import Ref
 from kernel_py.core.promises import Promises
@@ -38,12 +38,13 @@ Answer = Callable[[str, dict[str, Any] | None, str], None]
 class Clusters:
     """The cluster table over one state."""
 
-    def __init__(self, shared: Shared, promises: Promises, vats: Vats, answer: Answer) -> None:
+    def __init__(self, shared: Shared, promises: Promises, vats: Vats, bundles: Bundles, answer: Answer) -> None:
         self._state = shared.state
         self._references = shared.references
         self._log = shared.log
         self._promises = promises
         self._vats = vats
+        self._bundles = bundles
         self._answer = answer
 
     def get(self, cluster: str) -> Cluster:
@@ -56,16 +57,41 @@ class Clusters:
     def launch(self, config: ClusterConfig, request: str) -> str:
         """Create the vats and queue their start. The answer to `request` follows."""
         cluster = make_cluster_id(self._state.next_number(schema.NEXT_CLUSTER))
-        bundle = f"b1-{hashlib.sha256(config.files.encode()).hexdigest()}"
-        self._state.add_bundle(bundle, config.files)
+        bundle = self._bundles.add(config.files)
+        return self._launch(cluster, config, bundle, request)
+
+    def reload(self, cluster_id: str, config: ClusterConfig, request: str) -> str:
+        """End a running cluster, and launch another from its files. The answer to `request` follows.
+
+        Args:
+            config: the cluster's own, parsed; its `files` are not looked at.
+        """
+        bundle = self.get(cluster_id).bundle
+        self._bundles.take(bundle)
+        self.terminate(cluster_id, "reloaded")
+        cluster = make_cluster_id(self._state.next_number(schema.NEXT_CLUSTER))
+        return self._launch(cluster, config, bundle, request)
+
+    def _launch(self, cluster: str, config: ClusterConfig, bundle: str, request: str) -> str:
         vats: list[tuple[str, str]] = []
         for vat in config.vats:
             parameters = kmarshal.serialize(vat.parameters, f"config.vats.{vat.name}.parameters")
-            record = Vat(vat.name, cluster, vat.kind, VatState.STARTING, 0, bundle, vat.source, "", "")
+            sources = ((1, bundle, vat.source),)
+            record = Vat(vat.name, cluster, vat.kind, VatState.STARTING, 0, sources, "", "", vat.is_critical)
             vat_id, root = self._vats.create(record, parameters)
             self._references.take_hold(root)
             vats.append((vat.name, vat_id))
-        launching = Cluster(config.name, ClusterState.LAUNCHING, tuple(vats), config.bootstrap, "", request, bundle, "")
+        launching = Cluster(
+            config.name,
+            ClusterState.LAUNCHING,
+            tuple(vats),
+            config.bootstrap,
+            "",
+            request,
+            bundle,
+            config.text,
+            "",
+        )
         self._state.set(schema.CLUSTERS, cluster, launching)
         self._log.cluster(cluster, config.name, ClusterState.LAUNCHING)
         return cluster
@@ -106,11 +132,15 @@ class Clusters:
         self._answer(cluster.request, result, "")
 
     def vat_lost(self, vat: str, reason: str) -> None:
-        """A vat was terminated. If that happened during the launch, the cluster is taken back."""
+        """A vat was terminated: during the launch the cluster is taken back; with a critical vat it ends."""
         record = self._vats.get(vat)
         cluster = self._state.get(schema.CLUSTERS, record.cluster)
-        if cluster is not None and cluster.state is ClusterState.LAUNCHING:
+        if cluster is None or cluster.state is ClusterState.TERMINATED:
+            return
+        if cluster.state is ClusterState.LAUNCHING:
             self.abandon(record.cluster, f"vat {record.name!r} ({vat}) failed: {reason}")
+        elif record.is_critical:
+            self.terminate(record.cluster, f"its critical vat {record.name!r} ({vat}) ended: {reason}")
 
     def abandon(self, cluster_id: str, reason: str) -> None:
         """Take back a launch: no trace stays but the error that answers the request."""
@@ -135,8 +165,7 @@ class Clusters:
             self._references.drop_hold(cluster.result)
         others = {other: self.get(other) for other in self._state.rows(schema.CLUSTERS)}
         ended = [other for other, record in others.items() if record.state is ClusterState.TERMINATED]
-        if not any(record.bundle == cluster.bundle for other, record in others.items() if other not in ended):
-            self._state.drop_bundle(cluster.bundle)
+        self._bundles.drop(cluster.bundle)
         if cluster.request:
             self._answer(cluster.request, None, f"cluster {cluster.name!r} was not launched: {reason}")
         for oldest in sorted(ended, key=lambda other: int(other[1:]))[:-ENDED_KEPT_MAX]:

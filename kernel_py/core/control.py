@@ -9,6 +9,10 @@ is sent, and its response is kept until the client acknowledges it. Queries chan
 | send | target, method, args | settled |
 | terminateVat | vat, reason? | {} |
 | terminateCluster | cluster, reason? | {} |
+| reloadCluster | cluster | as launch |
+| upgradeVat | vat, files, source?, parameters?, message? | incarnation; once the new one has started |
+| pauseVat, resumeVat, restartVat | vat | {} |
+| revoke, pin, unpin | object | {} |
 | collectGarbage | vat? | vats: those that were asked |
 | status | | kernel, clusters, vats |
 | objects | vat?, offset?, limit? | objects, total |
@@ -20,21 +24,20 @@ settled is ``{status: "fulfilled" | "rejected", value, body, slots}``; value is 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from kernel_py.core import jsonschema, kmarshal, literals, schema
-from kernel_py.core.cluster_config import parse_cluster
-from kernel_py.core.clusters import Clusters, describe_settled
-from kernel_py.core.garbage import Garbage
+from kernel_py.core.clusters import describe_settled
 from kernel_py.core.outputs import Respond
 from kernel_py.core.promises import Promises
-from kernel_py.core.schema import ClusterState, PromiseState, QueuedMessage, Request, VatState
+from kernel_py.core.schema import PromiseState, QueuedMessage, Request, VatState
 from kernel_py.core.shared import Shared
 from kernel_py.core.vats import Vats
 from kernel_py.wire import canonical
 from kernel_py.wire.capdata import CapData
-from kernel_py.wire.errors import KernelBug, KernelError, MarshalError, RequestError, cut_middle
+from kernel_py.wire.errors import KernelError, MarshalError, RequestError, cut_middle
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
 from kernel_py.wire.refs import InvalidRef, Vref, is_promise, is_vat_allocated, parse_kref
 
@@ -44,7 +47,21 @@ METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 SERVER_ERROR = -32000
 
-COMMANDS = ("launch", "send", "terminateVat", "terminateCluster", "collectGarbage")
+COMMANDS = (
+    "launch",
+    "send",
+    "terminateVat",
+    "terminateCluster",
+    "reloadCluster",
+    "upgradeVat",
+    "pauseVat",
+    "resumeVat",
+    "restartVat",
+    "revoke",
+    "pin",
+    "unpin",
+    "collectGarbage",
+)
 QUERIES = ("status", "objects", "promise")
 OBJECTS_LIMIT = 500
 
@@ -67,6 +84,16 @@ PARAMS: dict[str, dict[str, Any]] = {
     "send": _params({"target": _TEXT, "method": _TEXT, "args": _TEXT}),
     "terminateVat": _params({"vat": _TEXT}, {"reason": _REASON}),
     "terminateCluster": _params({"cluster": _TEXT}, {"reason": _REASON}),
+    "reloadCluster": _params({"cluster": _TEXT}),
+    "upgradeVat": _params(
+        {"vat": _TEXT, "files": {}}, {"source": _TEXT, "parameters": {"type": "object"}, "message": _REASON}
+    ),
+    "pauseVat": _params({"vat": _TEXT}),
+    "resumeVat": _params({"vat": _TEXT}),
+    "restartVat": _params({"vat": _TEXT}),
+    "revoke": _params({"object": _TEXT}),
+    "pin": _params({"object": _TEXT}),
+    "unpin": _params({"object": _TEXT}),
     "collectGarbage": _params({}, {"vat": _TEXT}),
     "status": _params({}),
     "objects": _params({}, {"vat": _TEXT, "offset": _COUNT, "limit": _COUNT}),
@@ -141,7 +168,7 @@ def dump_error(key: str | None, code: int, error: KernelError) -> str:
 class Control:
     """Carries out control requests over one state."""
 
-    def __init__(self, shared: Shared, promises: Promises, vats: Vats, garbage: Garbage) -> None:
+    def __init__(self, shared: Shared, promises: Promises, vats: Vats) -> None:
         self._state = shared.state
         self._references = shared.references
         self._queues = shared.queues
@@ -149,8 +176,6 @@ class Control:
         self._limits = shared.limits
         self._promises = promises
         self._vats = vats
-        self._garbage = garbage
-        self.services: tuple[str, ...] = ()
 
     # --- requests -------------------------------------------------------------------------------
 
@@ -159,50 +184,21 @@ class Control:
         assert record is None or isinstance(record, Request)
         return record
 
-    def carry_out(self, call: Call, clusters: Clusters) -> None:
+    def carry_out(self, call: Call, run: Callable[[Call], None]) -> None:
         """Begin a command that was not seen before; its response is put into the outbox now or later.
+
+        Args:
+            run: carries out what is not a send.
 
         Raises:
             RequestError: the request is wrong; nothing must be kept of it.
         """
         jsonschema.validate(call.params, PARAMS[call.method], "params")
-        params = call.params
         self._record(call)
-        match call.method:
-            case "launch":
-                config = parse_cluster(params["config"], params["files"], self.services, self._limits)
-                try:
-                    clusters.launch(config, call.key)
-                except MarshalError as error:
-                    raise RequestError(str(error)) from None
-            case "send":
-                self._send(call.key, params["target"], params["method"], params["args"])
-            case "terminateVat":
-                reason = params.get("reason", "terminated from outside")
-                vat = self._parse_living_vat(params["vat"])
-                self._vats.terminate(vat, reason)
-                clusters.vat_lost(vat, reason)
-                self.answer(call.key, {}, "")
-            case "terminateCluster":
-                cluster = params["cluster"]
-                record = self._state.get(schema.CLUSTERS, cluster)
-                if record is None:
-                    raise RequestError(f"there is no cluster {cluster!r:.100}", "params.cluster")
-                if record.state is ClusterState.TERMINATED:
-                    raise RequestError(f"{cluster} was terminated already: {record.reason}", "params.cluster")
-                reason = params.get("reason", "terminated from outside")
-                if record.state is ClusterState.LAUNCHING:
-                    clusters.abandon(cluster, reason)
-                else:
-                    clusters.terminate(cluster, reason)
-                self.answer(call.key, {}, "")
-            case "collectGarbage":
-                vats = [self._parse_living_vat(params["vat"])] if "vat" in params else self._vats.living()
-                for vat in vats:
-                    self._garbage.reap(vat)
-                self.answer(call.key, {"vats": vats}, "")
-            case _:
-                raise KernelBug(f"no command {call.method}")
+        if call.method == "send":
+            self._send(call.key, call.params["target"], call.params["method"], call.params["args"])
+        else:
+            run(call)
 
     def _record(self, call: Call) -> None:
         if self._state.count(schema.REQUESTS) >= self._limits.request_results_max:
@@ -274,11 +270,13 @@ class Control:
         record = self._state.get(schema.OBJECTS, target)
         if record is None:
             raise RequestError(f"there is no object {target}; ask `objects` for those there are", "params.target")
+        if self._references.is_revoked(target):
+            raise RequestError(f"{target} ({record.iface}) was revoked", "params.target")
         if self._references.find_owner(target) is None:
             raise RequestError(f"{target} ({record.iface}) belonged to a vat that was terminated", "params.target")
         return target
 
-    def _parse_living_vat(self, text: str) -> str:
+    def parse_living_vat(self, text: str) -> str:
         record = self._vats.find(text)
         if record is None:
             raise RequestError(f"there is no vat {text!r:.100}; ask `status` for those there are", "params.vat")
@@ -348,7 +346,7 @@ class Control:
     def _objects(self, params: dict[str, Any]) -> dict[str, Any]:
         offset, limit = int(params.get("offset", 0)), int(params.get("limit", OBJECTS_LIMIT))
         if "vat" in params:
-            vat = self._parse_living_vat(params["vat"])
+            vat = self.parse_living_vat(params["vat"])
             krefs = [
                 kref
                 for kref, entry in self._vats.iter_entries(vat)

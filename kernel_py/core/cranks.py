@@ -18,7 +18,7 @@ that the translation finds:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kernel_py.core import kmarshal, schema
@@ -34,7 +34,9 @@ from kernel_py.core.schema import (
     PromiseState,
     QueuedMessage,
     QueueItem,
+    Vat,
     VatCounters,
+    VatState,
     inflight_row,
 )
 from kernel_py.core.shared import Shared
@@ -75,11 +77,16 @@ class Cranks:
         self._garbage = garbage
         self._counters: Mapping[str, VatCounters] = shared.state.view(schema.COUNTERS)
         self._inflight: Mapping[str, Inflight] = shared.state.view(schema.INFLIGHT)
+        self._vats: Mapping[str, Vat] = shared.state.view(schema.VATS)
+        self.begin_upgrade: Callable[[str], CapData]
+        self.retire_old: Callable[[str], None]
 
     # --- dispatch -------------------------------------------------------------------------------
 
     def may_begin(self, vat: str, item: QueueItem) -> bool:
         """Whether the head of the vat's queue may be dispatched now. See the module's docstring."""
+        if self._vats[vat].state is VatState.PAUSED:
+            return False
         delivered, dispatched = self._counters[vat][:2]
         if dispatched == delivered:
             return True
@@ -122,6 +129,8 @@ class Cranks:
                 delivery = self._garbage.begin(vat)
             case ItemKind.REAP:
                 delivery = ["bringOutYourDead"]
+            case ItemKind.UPGRADE:
+                delivery = ["startVat", self._data_to_vat(vat, self.begin_upgrade(vat), learned)]
         if delivery is None:
             self._queues.offer(vat)
             return
@@ -225,6 +234,8 @@ class Cranks:
         batch = parse_batch(done.syscalls, self._limits)
         if dispatched != done.number:
             _check_known(batch, inflight)
+        if inflight.kind is ItemKind.UPGRADE:
+            self.retire_old(vat)
         leave = self._apply_batch((vat, done.number), batch)
         entry = protocol.dump_transcript_entry(
             done.number, inflight.time_ms, inflight.text, canonical.dump(done.syscalls), None

@@ -55,7 +55,7 @@ class Garbage:
         record = self._objects.get(kref)
         if record is None or record.reachable > 0:
             return
-        owner = self._references.find_owner(kref)
+        owner = self._find_exporter(kref)
         if owner is not None:
             self._schedule(owner, kref)
         elif record.recognizable > 0:
@@ -63,6 +63,11 @@ class Garbage:
                 entry = self._references.find_entry(vat, kref)
                 if entry is not None and not is_vat_allocated(Vref(entry.vref)):
                     self._schedule(vat, kref)
+
+    def _find_exporter(self, kref: str) -> str | None:
+        """The living vat that has the object in its c-list, revoked or not."""
+        owner = self._objects[kref].owner
+        return owner if owner in self._counters else None
 
     def _schedule(self, vat: str, kref: str) -> None:
         table = schema.collect_table(vat)
@@ -97,7 +102,7 @@ class Garbage:
         if record is None or entry is None or record.reachable > 0:
             return None
         if not is_vat_allocated(Vref(entry.vref)):
-            return RefDeliveryOp.RETIRE_IMPORTS if self._references.find_owner(kref) is None else None
+            return RefDeliveryOp.RETIRE_IMPORTS if self._find_exporter(kref) is None else None
         if entry.is_reachable:
             return RefDeliveryOp.DROP_EXPORTS
         return RefDeliveryOp.RETIRE_EXPORTS if record.recognizable == 0 else None
@@ -110,7 +115,7 @@ class Garbage:
         else:
             self._references.delete_entry(vat, kref)
             if op is RefDeliveryOp.RETIRE_EXPORTS:
-                self._state.delete(schema.OBJECTS, kref)
+                self._references.delete_object(kref)
         self._state.delete(schema.collect_table(vat), kref)
 
     # --- what vats say --------------------------------------------------------------------------

@@ -17,10 +17,13 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from kernel_py.core import kmarshal, schema
+from kernel_py.core.bundles import Bundles
 from kernel_py.core.clusters import Clusters
+from kernel_py.core.commands import Commands
 from kernel_py.core.control import (
     COMMANDS,
     INVALID_PARAMS,
@@ -41,12 +44,30 @@ from kernel_py.core.references import References
 from kernel_py.core.schema import ItemKind, PromiseState
 from kernel_py.core.shared import Shared
 from kernel_py.core.state import KernelState
+from kernel_py.core.upgrades import Upgrades
 from kernel_py.core.vats import Vats
 from kernel_py.wire import protocol
 from kernel_py.wire.errors import HostFault, KernelBug, RequestError, StoreError, VatFault, cut_middle
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
 
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Incarnation:
+    """One life of a vat.
+
+    Attributes:
+        number: 0 for the first.
+        first, last: numbers of its first delivery, and of its last that is complete; `last` may be below `first`.
+        bundle: where its files are; `main` is the one that defines ``build_root_object``.
+    """
+
+    number: int
+    first: int
+    last: int
+    bundle: str
+    main: str
 
 
 class Kernel:
@@ -76,10 +97,23 @@ class Kernel:
         shared = Shared(state, self._references, self._queues, self._log, limits)
         self._promises = Promises(shared)
         self._garbage = Garbage(shared)
-        self._vats = Vats(shared, self._promises, self._garbage)
+        bundles = Bundles(state)
+        self._vats = Vats(shared, self._promises, self._garbage, bundles)
         self._cranks = Cranks(shared, self._promises, self._garbage)
-        self._control = Control(shared, self._promises, self._vats, self._garbage)
-        self._clusters = Clusters(shared, self._promises, self._vats, self._control.answer)
+        self._control = Control(shared, self._promises, self._vats)
+        self._clusters = Clusters(shared, self._promises, self._vats, bundles, self._control.answer)
+        self._upgrades = Upgrades(shared, self._promises, self._cranks, bundles, self._control.answer)
+        self._commands = Commands(
+            shared,
+            self._control,
+            vats=self._vats,
+            clusters=self._clusters,
+            garbage=self._garbage,
+            upgrades=self._upgrades,
+        )
+        self._vats.on_end = self._upgrades.vat_lost
+        self._cranks.begin_upgrade = self._upgrades.begin
+        self._cranks.retire_old = self._upgrades.retire_old
         if not texts:
             self._transact(lambda: self._initialize(seed))
 
@@ -133,7 +167,7 @@ class Kernel:
             elif call.method in COMMANDS:
                 known = self._control.find_request(call.key)
                 if known is None:
-                    self._transact(lambda: self._control.carry_out(call, self._clusters))
+                    self._transact(lambda: self._control.carry_out(call, self._commands.run))
                 elif known.method != call.method:
                     used = f"the id {call.key} was used for a request of {known.method!r}"
                     raise RequestError(f"{used}; use one id for one request")
@@ -171,13 +205,22 @@ class Kernel:
                 self._end_vat(vat, f"the vat is done: {reason}")
         elif kind is ItemKind.START:
             self._clusters.vat_started(vat)
+        elif kind is ItemKind.UPGRADE:
+            self._upgrades.complete(vat)
 
     def fault(self, vat: str, fault: VatFault) -> None:
-        """A vat broke the rules: end it. Ignored if it is no more."""
+        """A vat broke the rules: end it, or the upgrade that it is in. Ignored if it is no more."""
         if self._vats.is_alive(vat):
             reason = cut_middle(str(fault), self._limits.error_chars_max)
             self._log.fault(vat, type(fault).__name__, reason)
-            self._transact(lambda: self._end_vat(vat, reason))
+            self._transact(lambda: self._give_up(vat, reason))
+
+    def _give_up(self, vat: str, reason: str) -> None:
+        first = self._find_first(vat)
+        if first is not None and first.kind is ItemKind.UPGRADE:
+            self._upgrades.undo(vat, reason)
+        else:
+            self._end_vat(vat, reason)
 
     def _end_vat(self, vat: str, reason: str) -> None:
         self._vats.terminate(vat, reason)
@@ -188,7 +231,7 @@ class Kernel:
 
         The vat is not to blame. The host has restored it, or will, to before the delivery. If more deliveries were in
         flight, any may be the cause: from then on they go one by one. A delivery that cannot be rejected (a start, a
-        notify) ends the vat after the last attempt.
+        notify) ends the vat, or the upgrade that it is in, after the last attempt.
         """
         inflight = self._find_first(vat)
         if inflight is None:
@@ -200,7 +243,7 @@ class Kernel:
         elif inflight.kind is ItemKind.MESSAGE:
             self._transact(lambda: self._reject_inflight(vat, reason))
         else:
-            self._transact(lambda: self._end_vat(vat, f"{inflight.kind} failed {inflight.attempts} times: {reason}"))
+            self._transact(lambda: self._give_up(vat, f"{inflight.kind} failed {inflight.attempts} times: {reason}"))
 
     def _find_first(self, vat: str) -> schema.Inflight | None:
         """The delivery that the vat replies to next."""
@@ -279,11 +322,20 @@ class Kernel:
 
     # --- what hosts ask -------------------------------------------------------------------------
 
-    def get_spec(self, vat: str, files: dict[str, str]) -> protocol.VatSpec:
-        """What a fresh realm needs to become the vat; `files` come from its bundle."""
+    def get_life(self, vat: str) -> list[Incarnation]:
+        """What a fresh realm needs to become the vat: its incarnations, the oldest first."""
         record = self._vats.get(vat)
+        firsts = [first for first, _, _ in record.sources[1:]]
+        lasts = [*(first - 1 for first in firsts), self.get_delivered(vat)]
+        return [
+            Incarnation(number, first, last, bundle, main)
+            for number, ((first, bundle, main), last) in enumerate(zip(record.sources, lasts, strict=True))
+        ]
+
+    def get_spec(self, vat: str, incarnation: Incarnation, files: dict[str, str]) -> protocol.VatSpec:
+        """The specification of one incarnation; `files` come from its bundle."""
         seed = self._state.get(schema.KERNEL, schema.SEED)
-        return protocol.VatSpec(vat, record.incarnation, record.name, seed, record.main, files)
+        return protocol.VatSpec(vat, incarnation.number, self._vats.get(vat).name, seed, incarnation.main, files)
 
     def get_vat(self, vat: str) -> schema.Vat:
         return self._vats.get(vat)

@@ -35,10 +35,12 @@ class Actions:
 
     Attributes:
         stops: terminated vats, whose realms the host destroys.
+        restarts: vats whose realm must be made anew before anything is delivered to them.
     """
 
     deliveries: list[Deliver]
     stops: list[str]
+    restarts: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +65,24 @@ class Outbox:
 
     deliveries: list[Deliver] = field(default_factory=list)
     stops: list[str] = field(default_factory=list)
+    restarts: list[str] = field(default_factory=list)
     responses: list[Respond] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
 
-    def marks(self) -> tuple[int, int, int, int]:
-        return len(self.deliveries), len(self.stops), len(self.responses), len(self.events)
+    def marks(self) -> tuple[int, ...]:
+        return tuple(map(len, self._lists()))
 
-    def rewind(self, marks: tuple[int, int, int, int]) -> None:
+    def rewind(self, marks: tuple[int, ...]) -> None:
         """Drop what was added since `marks` were taken."""
-        deliveries, stops, responses, events = marks
-        del self.deliveries[deliveries:]
-        del self.stops[stops:]
-        del self.responses[responses:]
-        del self.events[events:]
+        for outputs, mark in zip(self._lists(), marks, strict=True):
+            del outputs[mark:]
+
+    def _lists(self) -> tuple[list[Any], ...]:
+        return self.deliveries, self.stops, self.restarts, self.responses, self.events
 
     def take_actions(self) -> Actions:
-        actions = Actions(self.deliveries, self.stops)
-        self.deliveries, self.stops = [], []
+        actions = Actions(self.deliveries, self.stops, self.restarts)
+        self.deliveries, self.stops, self.restarts = [], [], []
         return actions
 
     def take_commit(self, delta: Delta) -> Commit:

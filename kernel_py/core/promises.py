@@ -32,6 +32,8 @@ TRANSITIONS: dict[tuple[PromiseState, str], PromiseState] = {
 VAT_TERMINATED = kmarshal.serialize_error("vat terminated")
 """What promises decided by a dead vat, and messages to its objects, are rejected with (SwingSet's text)."""
 
+REVOKED = kmarshal.serialize_error("the object was revoked")
+
 
 class Promises:
     """Promise life cycles and message routing over one state."""
@@ -139,7 +141,7 @@ class Promises:
                     target = found
         owner = self._references.find_owner(target)
         if owner is None:
-            self._reject_result(message, VAT_TERMINATED)
+            self._reject_result(message, REVOKED if self._references.is_revoked(target) else VAT_TERMINATED)
         else:
             if target != message.target:
                 message = message._replace(target=target)

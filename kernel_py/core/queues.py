@@ -126,7 +126,7 @@ def mentions(kind: ItemKind, payload: Any) -> list[str]:
             return [payload]
         case ItemKind.START:
             return list(payload[1])
-        case ItemKind.COLLECT | ItemKind.REAP:
+        case ItemKind.COLLECT | ItemKind.REAP | ItemKind.UPGRADE:
             return []
 
 

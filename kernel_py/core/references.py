@@ -56,6 +56,7 @@ class References:
         self._promises: Mapping[str, KernelPromise] = state.view(schema.PROMISES)
         self._counters: Mapping[str, VatCounters] = state.view(schema.COUNTERS)
         self._vats: Mapping[str, Vat] = state.view(schema.VATS)
+        self._revoked = state.view(schema.REVOKED)
         self._changes: dict[str, int] = {}  # of this crank: of recognizable counts, and of promises' refs
         self._reach_changes: dict[str, int] = {}
 
@@ -68,9 +69,9 @@ class References:
         return record
 
     def find_owner(self, kref: str) -> str | None:
-        """The living vat that exports the object, or None if it is gone or was never there."""
+        """The living vat that exports the object, or None if it is gone, was revoked, or was never there."""
         record = self._objects.get(kref)
-        if record is None or record.owner is None:
+        if record is None or record.owner is None or kref in self._revoked:
             return None
         vat = self._vats.get(record.owner)
         return None if vat is None or vat.state is VatState.TERMINATED else record.owner
@@ -80,6 +81,15 @@ class References:
         self._state.set(schema.OBJECTS, kref, KernelObject(owner, 0, 0, iface))
         self._count(kref, 0, 0)
         return kref
+
+    def is_revoked(self, kref: str) -> bool:
+        return kref in self._revoked
+
+    def delete_object(self, kref: str) -> None:
+        """Forget an object that nobody has a name for."""
+        self._state.delete(schema.OBJECTS, kref)
+        if kref in self._revoked:
+            self._state.delete(schema.REVOKED, kref)
 
     def orphan(self, kref: str) -> None:
         """The object's vat is gone; the name stays for those who hold it."""
@@ -197,7 +207,7 @@ class References:
         if not 0 <= reachable <= recognizable:
             raise KernelBug(f"reference counts of {kref} out of range: {reachable},{recognizable}")
         if recognizable == 0 and owner is None:
-            self._state.delete(schema.OBJECTS, kref)
+            self.delete_object(kref)
             return False
         if change or reach_change:
             self._state.set(schema.OBJECTS, kref, KernelObject(owner, reachable, recognizable, iface))
@@ -229,7 +239,7 @@ class References:
             vref = make_imported_promise(next_promise)
             next_promise += 1
         else:
-            if self.find_owner(kref) == vat:
+            if self.get_object(kref).owner == vat:
                 raise KernelBug(f"{vat} owns {kref} but its c-list has no entry for it")
             vref = make_imported_object(next_object)
             next_object += 1

@@ -74,6 +74,7 @@ class ItemKind(StrEnum):
     START = "start"
     COLLECT = "collect"
     REAP = "reap"
+    UPGRADE = "upgrade"
 
 
 class QueueItem(NamedTuple):
@@ -82,7 +83,7 @@ class QueueItem(NamedTuple):
     Attributes:
         sequence: kernel-wide order of acceptance; dispatch takes the lowest whose vat is idle.
         payload: `QueuedMessage` for MESSAGE, kpid for NOTIFY, ``(body, slots)`` for START, else None. COLLECT stands
-            for the rows of the vat's collect table, REAP for bringOutYourDead.
+            for the rows of the vat's collect table, REAP for bringOutYourDead, UPGRADE for the vat's row in `upgrades`.
     """
 
     sequence: int
@@ -120,21 +121,48 @@ class VatCounters(NamedTuple):
 class VatState(StrEnum):
     STARTING = "starting"
     RUNNING = "running"
+    PAUSED = "paused"
     TERMINATED = "terminated"
 
 
 class Vat(NamedTuple):
-    """A vat, apart from its counters. `reason` says why it was terminated; `bundle` holds its source files."""
+    """A vat, apart from its counters.
+
+    Attributes:
+        incarnation: how often it was upgraded.
+        sources: of each incarnation, the number of its first delivery, the bundle with its files, and the path of the
+            one that defines ``build_root_object``.
+        reason: why it was terminated.
+        is_critical: its cluster ends with it.
+    """
 
     name: str
     cluster: str
     kind: str
     state: VatState
     incarnation: int
-    bundle: str
-    main: str
+    sources: tuple[tuple[int, str, str], ...]
     root: str
     reason: str
+    is_critical: bool
+
+
+class Upgrade(NamedTuple):
+    """An upgrade that was asked for.
+
+    Attributes:
+        request: key of the request to answer.
+        bundle, main: the new source; a use of the bundle is counted.
+        body, slots: capdata of the parameters; a reference on every slot is held.
+        message: told to those who wait for what the old incarnation owed.
+    """
+
+    request: str
+    bundle: str
+    main: str
+    body: str
+    slots: tuple[str, ...]
+    message: str
 
 
 class Inflight(NamedTuple):
@@ -177,6 +205,7 @@ class Cluster(NamedTuple):
         bootstrap: name of the bootstrap vat; `result` is the kpid of its answer, or "".
         request: key of the launch request while it is unanswered, else "".
         bundle: the cluster's files.
+        config: the cluster file, as canonical JSON.
         reason: why it was terminated.
     """
 
@@ -187,6 +216,7 @@ class Cluster(NamedTuple):
     result: str
     request: str
     bundle: str
+    config: str
     reason: str
 
 
@@ -208,10 +238,28 @@ VATS = "vats"
 COUNTERS = "counters"
 INFLIGHT = "inflight"
 LEFTOVERS = "leftovers"
+UPGRADES = "upgrades"
+BUNDLES = "bundles"
+PINS = "pins"
+REVOKED = "revoked"
 CLUSTERS = "clusters"
 REQUESTS = "requests"
 
-TABLES = (KERNEL, OBJECTS, PROMISES, VATS, COUNTERS, INFLIGHT, LEFTOVERS, CLUSTERS, REQUESTS)
+TABLES = (
+    KERNEL,
+    OBJECTS,
+    PROMISES,
+    VATS,
+    COUNTERS,
+    INFLIGHT,
+    LEFTOVERS,
+    UPGRADES,
+    BUNDLES,
+    PINS,
+    REVOKED,
+    CLUSTERS,
+    REQUESTS,
+)
 """The kernel's own tables; the others belong to one vat or promise."""
 
 NEXT_OBJECT = "nextObject"
@@ -302,7 +350,7 @@ def _decode_item(value: Any) -> QueueItem:
             payload = _decode_message(payload)
         case ItemKind.START:
             payload = (payload[0], _slots(payload[1]))
-        case ItemKind.NOTIFY | ItemKind.COLLECT | ItemKind.REAP:
+        case ItemKind.NOTIFY | ItemKind.COLLECT | ItemKind.REAP | ItemKind.UPGRADE:
             pass
     return QueueItem(sequence, kind, payload)
 
@@ -321,7 +369,13 @@ def _decode_clist(value: Any) -> Any:
 
 def _decode_vat(value: Any) -> Vat:
     vat = Vat(*value)
-    return vat._replace(state=VatState(vat.state))
+    sources = tuple((first, bundle, main) for first, bundle, main in vat.sources)
+    return vat._replace(state=VatState(vat.state), sources=sources)
+
+
+def _decode_upgrade(value: Any) -> Upgrade:
+    upgrade = Upgrade(*value)
+    return upgrade._replace(slots=_slots(upgrade.slots))
 
 
 def _decode_inflight(value: Any) -> Inflight:
@@ -364,6 +418,10 @@ FAMILIES: dict[str, Family] = {
     "queue": Family("index", _decode_item),
     "collect": Family("kref", _same),
     LEFTOVERS: Family("terminated vat that still has a c-list", _same),
+    UPGRADES: Family("vat", _decode_upgrade),
+    BUNDLES: Family("bundle; its number of users", _same),
+    PINS: Family("kref that is kept whoever holds it", _same),
+    REVOKED: Family("kref that nobody may send to any more", _same),
     CLUSTERS: Family("cluster", _decode_cluster),
     REQUESTS: Family("request key", lambda value: Request(*value)),
 }

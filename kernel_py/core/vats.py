@@ -5,7 +5,10 @@ Owns the vat table. The life cycle is `TRANSITIONS`; what is not in it is a kern
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from kernel_py.core import schema
+from kernel_py.core.bundles import Bundles
 from kernel_py.core.garbage import Garbage
 from kernel_py.core.outputs import Outbox
 from kernel_py.core.promises import VAT_TERMINATED, Promises
@@ -18,20 +21,25 @@ from kernel_py.wire.refs import ROOT_VREF, VatId, make_vat_id
 TRANSITIONS: dict[tuple[VatState, str], VatState] = {
     (VatState.STARTING, "started"): VatState.RUNNING,
     (VatState.STARTING, "terminate"): VatState.TERMINATED,
+    (VatState.RUNNING, "pause"): VatState.PAUSED,
+    (VatState.PAUSED, "resume"): VatState.RUNNING,
     (VatState.RUNNING, "terminate"): VatState.TERMINATED,
+    (VatState.PAUSED, "terminate"): VatState.TERMINATED,
 }
 
 
 class Vats:
     """The vat table over one state."""
 
-    def __init__(self, shared: Shared, promises: Promises, garbage: Garbage) -> None:
+    def __init__(self, shared: Shared, promises: Promises, garbage: Garbage, bundles: Bundles) -> None:
         self._state = shared.state
         self._references = shared.references
         self._queues = shared.queues
         self._log = shared.log
         self._promises = promises
         self._garbage = garbage
+        self._bundles = bundles
+        self.on_end: Callable[[str, str], None]
 
     @property
     def _outbox(self) -> Outbox:
@@ -56,13 +64,17 @@ class Vats:
         return [vat for vat in self._state.rows(schema.VATS) if self.is_alive(vat)]
 
     def create(self, record: Vat, parameters: CapData) -> tuple[VatId, str]:
-        """Add a vat and queue its start. Returns its id and its root's kref, which the caller must hold."""
+        """Add a vat and queue its start. Returns its id and its root's kref, which the caller must hold.
+
+        Its first source's bundle is taken.
+        """
         vat = make_vat_id(self._state.next_number(schema.NEXT_VAT))
         counters = VatCounters(0, 0, schema.FIRST_IMPORT_OBJECT, schema.FIRST_IMPORT_PROMISE, 0, 0, 0)
         self._state.set(schema.COUNTERS, vat, counters)
         root = self._references.create_object(vat, f"root of {record.name}")
         self._references.add_export(vat, root, ROOT_VREF)
         self._state.set(schema.VATS, vat, record._replace(root=root))
+        self._bundles.take(record.sources[0][1])
         self._queues.append(vat, ItemKind.START, (parameters.body, parameters.slots))
         self._log.vat(vat, record.name, VatState.STARTING)
         return vat, root
@@ -77,6 +89,14 @@ class Vats:
         self._state.set(schema.VATS, vat, record)
         self._log.vat(vat, record.name, state, reason)
         return record
+
+    def pause(self, vat: str) -> None:
+        """Begin no more deliveries. What is in flight ends, what is sent to it waits."""
+        self.change(vat, "pause")
+
+    def resume(self, vat: str) -> None:
+        self.change(vat, "resume")
+        self._queues.offer(vat)
 
     def terminate(self, vat: str, reason: str) -> None:
         """End a living vat: what it owed is rejected, what was on its way to it too, what it held is dropped.
@@ -101,6 +121,9 @@ class Vats:
             self._state.delete(collect, kref)
         self._state.delete(schema.COUNTERS, vat)
         self._state.drop_transcript(vat)
+        for _, bundle, _ in self.get(vat).sources:
+            self._bundles.drop(bundle)
+        self.on_end(vat, reason)
         self._garbage.clean(vat)
 
     def _clear_queue(self, vat: str) -> None:

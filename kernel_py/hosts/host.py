@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Protocol
 
 from kernel_py.core import control
 from kernel_py.core.events import dump_event
-from kernel_py.core.kernel import Kernel
+from kernel_py.core.kernel import Incarnation, Kernel
 from kernel_py.core.store import Backend
 from kernel_py.hosts.links import Link, LinkState, is_reusable
 from kernel_py.wire import protocol
@@ -297,25 +297,28 @@ class KernelHost:
     async def _load(self, vat: str, link: Link, generation: int) -> None:
         """Give a fresh realm its source and its past."""
         try:
-            kernel = self.kernel
-            record, delivered = kernel.get_vat(vat), kernel.get_delivered(vat)
+            life, delivered = self.kernel.get_life(vat), self.kernel.get_delivered(vat)
             await self._settled()
-            files = json.loads(await self._backend.read_bundle(record.bundle))
-            if link.generation != generation:
-                return
-            self._workers.post(vat, protocol.dump_start(kernel.get_spec(vat, files)))
-            for first in range(1, delivered + 1, REPLAY_ENTRIES_READ):
-                last = min(first + REPLAY_ENTRIES_READ - 1, delivered)
-                entries = await self._backend.read_transcript(vat, first, last)
-                if link.generation != generation:
-                    return
-                for batch in _batches(entries):
-                    self._workers.post(vat, protocol.dump_replay(batch))
+            for incarnation in life:
+                async for text in self._read_incarnation(vat, incarnation):
+                    if link.generation != generation:
+                        return
+                    self._workers.post(vat, text)
             link.step("replay")
             self._workers.post(vat, protocol.dump_go(delivered))
         except KernelError as error:
             if link.generation == generation and vat in self._links:
                 self._break(vat, link, str(error))
+
+    async def _read_incarnation(self, vat: str, incarnation: Incarnation) -> AsyncIterator[str]:
+        """The texts that let a realm live through one incarnation."""
+        files = json.loads(await self._backend.read_bundle(incarnation.bundle))
+        spec = self.kernel.get_spec(vat, incarnation, files)
+        yield protocol.dump_upgrade(spec) if incarnation.number else protocol.dump_start(spec)
+        for first in range(incarnation.first, incarnation.last + 1, REPLAY_ENTRIES_READ):
+            last = min(first + REPLAY_ENTRIES_READ - 1, incarnation.last)
+            for batch in _batches(await self._backend.read_transcript(vat, first, last)):
+                yield protocol.dump_replay(batch)
 
     async def _settled(self) -> None:
         """Wait until what has happened so far is durable: transcripts are read from the backend."""
@@ -342,6 +345,19 @@ class KernelHost:
         link.reason = reason
         link.generation += 1
         self._workers.destroy(vat)
+
+    def _restart(self, vat: str) -> None:
+        """The vat's realm is to be made anew; a broken one is tried again."""
+        link = self._links.get(vat)
+        if link is None or not self.kernel.is_alive(vat):
+            return
+        if link.state is LinkState.BROKEN:
+            link.step("mend")
+            link.reason = ""
+        if link.can("lost"):
+            self._recreate(vat, link)
+        elif link.waiting:
+            self._create(vat, link)
 
     def _recreate(self, vat: str, link: Link) -> None:
         """The realm is not where the record is: rewind the vat by replaying it in a new one."""
@@ -395,6 +411,8 @@ class KernelHost:
             if link is not None:
                 link.generation += 1
             self._workers.destroy(vat)
+        for vat in actions.restarts:
+            self._restart(vat)
         vats: dict[str, Link] = {}
         for delivery in actions.deliveries:
             if kernel.is_inflight(delivery.vat, delivery.number):

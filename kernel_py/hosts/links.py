@@ -45,6 +45,7 @@ TRANSITIONS: dict[tuple[LinkState, str], LinkState] = {
     (LinkState.READY, "lost"): LinkState.ABSENT,
     (LinkState.CREATING, "break"): LinkState.BROKEN,
     (LinkState.BROKEN, "lost"): LinkState.BROKEN,
+    (LinkState.BROKEN, "mend"): LinkState.ABSENT,
 }
 
 

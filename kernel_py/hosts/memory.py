@@ -133,14 +133,18 @@ class MemoryHost:
     def _open_session(self, vat: str) -> VatSession:
         """Start a vat and bring it up to the kernel's record of it."""
         self._commit()
-        record = self.kernel.get_vat(vat)
-        delivered = self.kernel.get_delivered(vat)
-        files = json.loads(run_now(self.backend.read_bundle(record.bundle)))
-        entries = run_now(self.backend.read_transcript(vat, 1, delivered)) if delivered else []
+        texts: list[str] = []
+        for incarnation in self.kernel.get_life(vat):
+            spec = self.kernel.get_spec(
+                vat, incarnation, json.loads(run_now(self.backend.read_bundle(incarnation.bundle)))
+            )
+            texts.append(protocol.dump_upgrade(spec) if incarnation.number else protocol.dump_start(spec))
+            if incarnation.first <= incarnation.last:
+                entries = run_now(self.backend.read_transcript(vat, incarnation.first, incarnation.last))
+                texts.append(protocol.dump_replay(entries))
+        texts.append(protocol.dump_go(self.kernel.get_delivered(vat)))
         session = VatSession(limits=self.limits)
-        texts = [protocol.dump_start(self.kernel.get_spec(vat, files)), protocol.dump_replay(entries)]
-        replies = [reply for text in (*texts, protocol.dump_go(delivered)) for reply in session.receive(text)]
-        for reply in replies:
+        for reply in [reply for text in texts for reply in session.receive(text)]:
             parsed = protocol.parse_vat_text(reply, self.limits)
             if isinstance(parsed, protocol.Failed):
                 raise HostFault(parsed.error)
@@ -153,6 +157,8 @@ class MemoryHost:
             for vat in actions.stops:
                 self._sessions.pop(vat, None)
             self._pending = deque(item for item in self._pending if item[0] not in actions.stops)
+        for vat in actions.restarts:
+            self._sessions.pop(vat, None)
         self._pending.extend((delivery.vat, delivery.text) for delivery in actions.deliveries)
         self._uncommitted_cranks += 1
         if self._uncommitted_cranks >= self._cranks_per_commit or self.kernel.has_responses:

@@ -35,6 +35,7 @@ def check_state(kernel: Kernel, holds: Mapping[str, int] = _NO_HOLDS) -> None:
     """Assert every invariant of the tables. `holds` are references that the test itself has taken."""
     view = _View(kernel)
     view.check_vats()
+    view.check_bundles()
     view.check_queues()
     view.check_clists()
     view.check_counts(holds)
@@ -53,8 +54,7 @@ def check_backend(kernel: Kernel, backend: MemoryBackend) -> None:
     for vat, entries in backend.transcripts.items():
         for number, text in list(entries.items())[-2:]:
             assert parse_transcript_entry(canonical.load(text)).number == number, vat
-    clusters = kernel._state._tables.get(schema.CLUSTERS, {}).values()
-    assert set(backend.bundles) == {row.bundle for row in clusters if row.state is not ClusterState.TERMINATED}
+    assert set(backend.bundles) == set(kernel._state._tables[schema.BUNDLES])
 
 
 class _View:
@@ -124,6 +124,21 @@ class _View:
             is_starting = self.vats[vat].state is VatState.STARTING
             assert is_starting == (start is not None and start.kind is ItemKind.START)
 
+    def check_bundles(self) -> None:
+        """Every bundle is counted for each living cluster, incarnation of a living vat, and upgrade under way."""
+        clusters = [row for row in self.clusters.values() if row.state is not ClusterState.TERMINATED]
+        used = Counter(row.bundle for row in clusters)
+        used.update(bundle for vat in self.living for _, bundle, _ in self.vats[vat].sources)
+        used.update(row.bundle for row in self.table(schema.UPGRADES).values())
+        assert used == self.table(schema.BUNDLES)
+        assert set(self.table(schema.UPGRADES)) <= self.living
+        for vat in self.living:
+            assert len(self.vats[vat].sources) == self.vats[vat].incarnation + 1
+            upgrades = [row.kind for row in self.table(schema.vat_queue_table(vat)).values()].count(ItemKind.UPGRADE)
+            first = self.inflight.get(schema.inflight_row(vat, self.counters[vat].delivered + 1))
+            upgrades += first is not None and first.kind is ItemKind.UPGRADE
+            assert upgrades == (vat in self.table(schema.UPGRADES))
+
     def check_queues(self) -> None:
         """Queues have no gaps, and the head of every idle vat's can be found."""
         next_sequence = self.table(schema.KERNEL).get(schema.NEXT_SEQUENCE, 1)
@@ -182,6 +197,8 @@ class _View:
             if cluster.state is not ClusterState.TERMINATED:
                 held.update(self.vats[vat].root for _, vat in cluster.vats)
                 held.update([cluster.result] if cluster.result else [])
+        held.update(slot for upgrade in self.table(schema.UPGRADES).values() for slot in upgrade.slots)
+        held.update(self.table(schema.PINS))
         held.update(request.promise for request in self.requests.values() if request.promise)
         reachable = held.copy()
         for _, kref, entry in self.iter_entries():
@@ -266,6 +283,7 @@ class _View:
                 assert not request.response
                 assert schema.request_waiter(key) in self.promises[request.promise].subscribers
         launching = {row.request for row in self.clusters.values() if row.state is ClusterState.LAUNCHING}
+        launching |= {row.request for row in self.table(schema.UPGRADES).values()} & set(self.requests)
         unanswered = {key for key, row in self.requests.items() if not row.response}
         assert unanswered == launching | {key for key, row in self.requests.items() if row.promise}
         for name, cluster in self.clusters.items():

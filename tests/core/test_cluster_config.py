@@ -20,7 +20,9 @@ def parse(config: Any, files: Any = FILES, services: tuple[str, ...] = ("timer",
 
 
 def test_the_smallest_cluster() -> None:
-    assert parse(CONFIG) == ClusterConfig("a", "a", (), (VatConfig("a", "a.py", "iframe", {}),), '{"a.py":"x = 1"}')
+    vats = (VatConfig("a", "a.py", "iframe", {}, is_critical=False),)
+    text = '{"bootstrap":"a","vats":{"a":{"source":"a.py"}}}'
+    assert parse(CONFIG) == ClusterConfig("a", "a", (), vats, '{"a.py":"x = 1"}', text)
 
 
 def test_everything_given_is_kept_in_order() -> None:
@@ -30,7 +32,7 @@ def test_everything_given_is_kept_in_order() -> None:
         "bootstrap": "b",
         "services": ["log", "timer"],
         "vats": {
-            "b": {"source": "lib/b.py", "kind": "worker", "parameters": {"n": 1}},
+            "b": {"source": "lib/b.py", "kind": "worker", "parameters": {"n": 1}, "critical": True},
             "a": {"source": "lib/b.py"},
         },
     }
@@ -38,7 +40,7 @@ def test_everything_given_is_kept_in_order() -> None:
     assert parsed.name == "the bank"
     assert parsed.services == ("log", "timer")
     assert [vat.name for vat in parsed.vats] == ["b", "a"]
-    assert parsed.vats[0] == VatConfig("b", "lib/b.py", "worker", {"n": 1})
+    assert parsed.vats[0] == VatConfig("b", "lib/b.py", "worker", {"n": 1}, is_critical=True)
     assert parsed.files == '{"lib/b.py":"\\u00fc\\ud800","z.txt":""}'
 
 

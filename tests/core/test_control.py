@@ -111,7 +111,8 @@ def refuse(driver: Driver, method: str, params: dict[str, Any]) -> tuple[int, st
 def test_an_unknown_request_is_refused_with_the_known_ones(driver: Driver, method: str) -> None:
     code, _, told = refuse(driver, method, {})
     assert code == control.METHOD_NOT_FOUND
-    assert "known are: launch, send, terminateVat, terminateCluster, collectGarbage, status, objects, promise" in told
+    assert "known are: launch, send, terminateVat, terminateCluster, reloadCluster, upgradeVat, " in told
+    assert "collectGarbage, status, objects, promise" in told
     assert len(told) < 500
 
 

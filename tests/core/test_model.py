@@ -233,6 +233,34 @@ class KernelMachine(RuleBasedStateMachine):
         if clusters and data.draw(st.integers(0, 7)) == 0:
             self.request("terminateCluster", {"cluster": data.draw(st.sampled_from(clusters))})
 
+    @precondition(lambda self: self.living())
+    @rule(data=st.data(), source=st.sampled_from(["a.py", "b.py"]))
+    def upgrade_vat(self, data: Any, source: str) -> None:
+        if data.draw(st.integers(0, 1)) == 0:
+            vat = data.draw(st.sampled_from(self.living()))
+            self.request("upgradeVat", {"vat": vat, "files": {source: ""}, "source": source})
+
+    @precondition(lambda self: self.living())
+    @rule(data=st.data(), method=st.sampled_from(["pauseVat", "resumeVat", "resumeVat", "restartVat"]))
+    def pause_resume_or_restart(self, data: Any, method: str) -> None:
+        self.request(method, {"vat": data.draw(st.sampled_from(self.living()))})
+
+    @rule(data=st.data(), method=st.sampled_from(["revoke", "pin", "unpin"]))
+    def change_an_object(self, data: Any, method: str) -> None:
+        krefs = self.driver.kernel._state.rows("objects")
+        if krefs and data.draw(st.integers(0, 3)) == 0:
+            self.request(method, {"object": data.draw(st.sampled_from(krefs))})
+
+    @rule(data=st.data())
+    def reload_cluster(self, data: Any) -> None:
+        clusters = self.driver.kernel._state.rows("clusters")
+        if clusters and len(self.living()) <= VATS_MAX // 2 and data.draw(st.integers(0, 7)) == 0:
+            self.request("reloadCluster", {"cluster": data.draw(st.sampled_from(clusters))})
+
+    @rule()
+    def collect_garbage(self) -> None:
+        self.request("collectGarbage", {})
+
     @precondition(lambda self: self.book.keys)
     @rule(data=st.data())
     def acknowledge(self, data: Any) -> None:
@@ -247,7 +275,8 @@ class KernelMachine(RuleBasedStateMachine):
             if not self.driver.inflight and not self.ask_someone(data):
                 return
             vat = self.draw_busy_vat(data)
-            batch = draw_batch(data.draw, self.driver.kernel, vat, self.name_message)
+            is_start = self.driver.delivery(vat)[0] == "startVat"  # what it still has is gone when it is complete
+            batch = [] if is_start else draw_batch(data.draw, self.driver.kernel, vat, self.name_message)
             self.finish(vat, batch, is_audited=is_audited)
 
     reply_again = reply
@@ -259,9 +288,10 @@ class KernelMachine(RuleBasedStateMachine):
             return
         vat = self.draw_busy_vat(data)
         before = self.all_in_flight()
+        is_upgrade = self.driver.delivery(vat)[0] == "startVat"
         batch = draw_batch(data.draw, self.driver.kernel, vat, lambda: "never sent")
         self.driver.reply(vat, *batch, ["send", "o-99", "illegal"], data.draw(SHAPED_SYSCALLS))
-        assert vat not in self.living()
+        assert vat not in self.living() or is_upgrade
         self.after(before)
 
     @precondition(lambda self: self.driver.inflight)
@@ -310,6 +340,8 @@ class KernelMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Let every vat answer all that it owes; then look at what became of each message."""
         driver = self.driver
+        for vat in self.living():
+            self.request("resumeVat", {"vat": vat})
         for _ in range(2_000):
             if not driver.inflight:
                 break
