@@ -33,6 +33,7 @@ from kernel_py.vat.collector import Collect, Collector, collect_heap
 from kernel_py.vat.counters import Counters
 from kernel_py.vat.exo import find_iface, get_method
 from kernel_py.vat.loop import Future, VatLoop
+from kernel_py.vat.pillars import NOTHING, Inheritance
 from kernel_py.vat.presence import Presence, iface_of, vref_of
 from kernel_py.vat.promise import Promise, State, promise_for
 from kernel_py.vat.representative import Representative
@@ -69,7 +70,7 @@ class Liveslots:
     """The object layer of one incarnation of a vat.
 
     Args:
-        inherited: the names that the last incarnation's heap held, of what outlives it: this one may let them go.
+        inheritance: what the last incarnation's `end` gave.
         collect: lets Python's collector take what it can.
     """
 
@@ -81,7 +82,7 @@ class Liveslots:
         *,
         limits: Limits,
         report: Report,
-        inherited: list[str] | None = None,
+        inheritance: Inheritance = NOTHING,
         collect: Collect = collect_heap,
     ) -> None:
         self._vat = vat
@@ -93,7 +94,7 @@ class Liveslots:
         self.slots = Slots(self._counters)
         self.batch = Batch(limits)
         self.vdata = Vdata(vat, store, self._counters, self.slots, limits)
-        self.vdata.pillars.possibly_dead.update(inherited or ())
+        self.vdata.pillars.inherit(inheritance)
         self._collector = Collector(self.slots, self.vdata, collect)
         self._watches = Watches(self.vdata, self._publish, report)
         self.marshal = Marshal(
@@ -133,11 +134,11 @@ class Liveslots:
         self.slots.export_root(root)
         self._watches.start(self._inherit_promise)
 
-    def end(self) -> list[str]:
+    def end(self) -> Inheritance:
         """End the incarnation: nothing that is left of its code has an effect. What the next one inherits."""
         self.vdata.close()
         self._loop.end_tasks()
-        return sorted({*self.slots.list_outliving(), *self.vdata.pillars.possibly_dead})
+        return self.vdata.pillars.bequeath()
 
     # Deliveries --------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ Source: virtualReferences.js; the reference, 4.6.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from kernel_py.vat import schema
@@ -32,6 +33,18 @@ from kernel_py.wire.refs import Vref, base_ref
 REACHABLE: Final = "r"
 RECOGNIZABLE: Final = "s"
 NEITHER: Final = "n"
+
+
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """What an incarnation leaves to the next: names that may be dead or retired now that its heap is gone."""
+
+    possibly_dead: frozenset[str] = frozenset()
+    possibly_retired: frozenset[str] = frozenset()
+
+
+NOTHING: Final = Inheritance()
+"""What the first incarnation inherits."""
 
 
 class Pillars:
@@ -49,6 +62,17 @@ class Pillars:
         self._pins: dict[str, tuple[object, int]] = {}
         self.possibly_dead: set[str] = set()
         self.possibly_retired: set[str] = set()
+
+    def inherit(self, inheritance: Inheritance) -> None:
+        """This incarnation follows another."""
+        self.possibly_dead |= inheritance.possibly_dead
+        self.possibly_retired |= inheritance.possibly_retired
+
+    def bequeath(self) -> Inheritance:
+        """What the next incarnation must look at."""
+        return Inheritance(
+            frozenset(self.possibly_dead) | frozenset(self._slots.list_outliving()), frozenset(self.possibly_retired)
+        )
 
     # Mentions in the store ---------------------------------------------------------------------
 

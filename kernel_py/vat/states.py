@@ -97,7 +97,9 @@ class States:
             self._states[vref].values[field.name] = value
 
     def delete(self, base: str) -> None:
-        """Delete an object's state, and let go of what it mentions."""
+        """Delete an object's state, if there is one, and let go of what it mentions."""
+        if not self.exists(base):
+            return
         for data in self._load(base).data.values():
             self._vdata.pillars.release(data["slots"])
         del self._states[base]

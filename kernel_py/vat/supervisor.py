@@ -21,6 +21,7 @@ from kernel_py.vat.exo import find_iface
 from kernel_py.vat.liveslots import Liveslots
 from kernel_py.vat.loader import VatModules
 from kernel_py.vat.loop import VatLoop
+from kernel_py.vat.pillars import NOTHING, Inheritance
 from kernel_py.vat.powers import Powers
 from kernel_py.vat.presence import Presence
 from kernel_py.vat.promise import Promise, State
@@ -47,7 +48,7 @@ class Supervisor:
     """One incarnation of one vat.
 
     Args:
-        inherited: what the last incarnation's `Liveslots.end` gave.
+        inheritance: what the last incarnation's `Liveslots.end` gave.
         collect: lets Python's collector take what it can; tests control it.
     """
 
@@ -58,7 +59,7 @@ class Supervisor:
         ambient: Ambient,
         *,
         limits: Limits,
-        inherited: list[str] | None = None,
+        inheritance: Inheritance = NOTHING,
         collect: Collect = collect_heap,
     ) -> None:
         self._collect = collect
@@ -69,7 +70,7 @@ class Supervisor:
         self._loop = VatLoop(self._report)  # type: ignore[abstract]  # it refuses what it does not define
         self._modules = VatModules(spec.vat, spec.files, spec.main, replace=ambient.replace)
         self._liveslots = Liveslots(
-            spec.vat, store, self._loop, limits=limits, report=self._report, inherited=inherited, collect=collect
+            spec.vat, store, self._loop, limits=limits, report=self._report, inheritance=inheritance, collect=collect
         )
         self._powers = Powers(spec.name, self._liveslots)
         self._root: Promise[Any] | None = None
@@ -102,10 +103,10 @@ class Supervisor:
     def succeed(self, spec: VatSpec) -> Supervisor:
         """The supervisor of the vat's next incarnation, which has its vat store. This one is of no use then."""
         with self._console:
-            inherited = self._liveslots.end()
+            inheritance = self._liveslots.end()
         self._modules.close()
         return Supervisor(
-            spec, self._store, self._ambient, limits=self._limits, inherited=inherited, collect=self._collect
+            spec, self._store, self._ambient, limits=self._limits, inheritance=inheritance, collect=self._collect
         )
 
     def close(self) -> None:

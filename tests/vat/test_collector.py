@@ -357,6 +357,16 @@ def test_an_object_that_the_kernel_has_retired_may_be_exported_again(vat, maker)
     assert vat.bring_out_your_dead() == [("retireExports", [base])]
 
 
+def test_what_the_kernel_says_of_an_object_that_is_gone_does_nothing(vat, maker):  # deliveries may be given ahead
+    cls, base = maker
+    vat.run(f"result = {cls}()")
+    vat.refs("dropExports", base)
+    assert vat.bring_out_your_dead() == [("retireExports", [base])]
+    vat.refs("retireExports", base)
+    assert vat.bring_out_your_dead() == []
+    assert vat.keys(base) == []
+
+
 def test_a_chain_of_objects_goes_in_one_bring_out_your_dead(vat):
     vat.run("x = args[0]\nfor _ in range(50): x = Holder([x, Memo(x).what])\nheap['x'] = x", O50)
     assert vat.bring_out_your_dead() == []

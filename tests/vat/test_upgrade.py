@@ -146,6 +146,27 @@ def test_what_only_the_old_heap_held_is_let_go():
     assert "vom.o+d10/1" not in vat.records
 
 
+def test_an_import_whose_recognizer_went_just_before_the_upgrade_is_retired():
+    vat = start_vat()
+    run(vat, "baggage['w'] = DurableWeakSet([args[0]])", Ref("o-50"))
+    assert vat.bring_out_your_dead() == [("dropImports", ["o-50"])]
+    run(vat, "baggage['w'].discard(args[0])", Ref("o-50"))
+    assert vat.bring_out_your_dead() == [("dropImports", ["o-50"]), ("retireImports", ["o-50"])]
+    run(vat, "baggage['w'].add(args[0])", Ref("o-50"))
+    assert vat.bring_out_your_dead() == [("dropImports", ["o-50"])]
+    run(vat, "del baggage['w']")
+    vat.upgrade(PURSE + RUN)
+    assert vat.bring_out_your_dead() == [("retireImports", ["o-50"])]
+
+
+def test_a_virtual_recognizer_that_is_swept_lets_its_keys_be_retired():
+    vat = start_vat()
+    run(vat, "root.w = VirtualWeakSet([args[0]])", Ref("o-50"))
+    assert vat.bring_out_your_dead() == [("dropImports", ["o-50"])]
+    vat.upgrade(PURSE + RUN)
+    assert vat.bring_out_your_dead() == [("retireImports", ["o-50"])]
+
+
 def test_what_the_new_incarnation_got_again_is_not_let_go():
     vat = start_vat()
     run(vat, "root.kept = [args[0]]", Ref("o-50"))
