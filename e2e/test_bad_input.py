@@ -9,6 +9,7 @@ import pytest
 from e2e.harness.browser import ExtensionBrowser
 from e2e.harness.control import Control, ControlError
 from e2e.test_examples import launch_example
+from kernel_py.core import schema
 
 VAT = """
 from kernel_py.vat import E, Exo
@@ -151,7 +152,7 @@ def test_a_store_of_a_newer_version_is_refused_and_left_as_it_is(
     browser_with_extension.kill_service_worker()
     page.evaluate(change, "999")
     error = refused(control, "status")
-    assert "the store has schema version 999, this kernel reads 1" in str(error)
+    assert f"the store has schema version 999, this kernel reads {schema.SCHEMA_VERSION}" in str(error)
     browser_with_extension.kill_service_worker()
     page.evaluate(change, "1")
     assert control.call(launched["root"], "increment") == "2"
