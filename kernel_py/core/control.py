@@ -225,10 +225,18 @@ class Control:
         self._outbox.responses.append(Respond(key, text))
 
     def promise_settled(self, key: str, kpid: str) -> None:
-        """The promise that a send waits for is settled."""
+        """The promise that a send waits for is settled. If it mentions something, it is kept for a while."""
         promise = self._references.get_promise(kpid)
         self.answer(key, describe_settled(promise.state, CapData(promise.body, promise.slots)), "")
-        self._references.drop_hold(kpid)
+        if not promise.slots:
+            self._references.drop_hold(kpid)
+            return
+        number = self._state.next_number(schema.NEXT_HELD)
+        self._state.set(schema.HELD, str(number), kpid)
+        if self._state.count(schema.HELD) > self._limits.results_held_max:
+            oldest = str(number - self._limits.results_held_max)
+            self._references.drop_hold(self._state.get(schema.HELD, oldest))
+            self._state.delete(schema.HELD, oldest)
 
     def acknowledge(self, key: str) -> None:
         """The client has the answer and will not ask again."""

@@ -241,6 +241,7 @@ LEFTOVERS = "leftovers"
 UPGRADES = "upgrades"
 BUNDLES = "bundles"
 PINS = "pins"
+HELD = "held"
 REVOKED = "revoked"
 CLUSTERS = "clusters"
 REQUESTS = "requests"
@@ -256,6 +257,7 @@ TABLES = (
     UPGRADES,
     BUNDLES,
     PINS,
+    HELD,
     REVOKED,
     CLUSTERS,
     REQUESTS,
@@ -267,11 +269,20 @@ NEXT_PROMISE = "nextPromise"
 NEXT_VAT = "nextVat"
 NEXT_CLUSTER = "nextCluster"
 NEXT_SEQUENCE = "nextSequence"
+NEXT_HELD = "nextHeld"
 CRANKS = "cranks"
 VERSION = "schema"
 SEED = "seed"
 
-FIRST_NUMBERS = {NEXT_OBJECT: 20, NEXT_PROMISE: 40, NEXT_VAT: 1, NEXT_CLUSTER: 1, NEXT_SEQUENCE: 1, CRANKS: 0}
+FIRST_NUMBERS = {
+    NEXT_OBJECT: 20,
+    NEXT_PROMISE: 40,
+    NEXT_VAT: 1,
+    NEXT_CLUSTER: 1,
+    NEXT_SEQUENCE: 1,
+    NEXT_HELD: 1,
+    CRANKS: 0,
+}
 """First ids, after SwingSet."""
 
 FIRST_IMPORT_OBJECT = 50
@@ -420,6 +431,7 @@ FAMILIES: dict[str, Family] = {
     LEFTOVERS: Family("terminated vat that still has a c-list", _same),
     UPGRADES: Family("vat", _decode_upgrade),
     BUNDLES: Family("bundle; its number of users", _same),
+    HELD: Family("number of an answer to a client; its promise", _same),
     PINS: Family("kref that is kept whoever holds it", _same),
     REVOKED: Family("kref that nobody may send to any more", _same),
     CLUSTERS: Family("cluster", _decode_cluster),

@@ -59,6 +59,8 @@ class Limits:
     """References of a terminated vat that one transaction removes: a large vat's end holds up nobody."""
     promise_cycle_max: int = 10_000
     """Settled promises looked at in the search for one cycle; larger ones are left to leak."""
+    results_held_max: int = 1_000
+    """Answers to clients whose objects are kept for them: a person may want to send to what was shown a while ago."""
     delivery_attempts_max: int = 3
     """Times a delivery is tried when its worker dies under it (a host fault), before it is rejected."""
 

@@ -199,6 +199,7 @@ class _View:
                 held.update([cluster.result] if cluster.result else [])
         held.update(slot for upgrade in self.table(schema.UPGRADES).values() for slot in upgrade.slots)
         held.update(self.table(schema.PINS))
+        held.update(self.table(schema.HELD).values())
         held.update(request.promise for request in self.requests.values() if request.promise)
         reachable = held.copy()
         for _, kref, entry in self.iter_entries():

@@ -18,6 +18,7 @@ from kernel_py.wire.errors import RequestError
 from kernel_py.wire.limits import DEFAULT_LIMITS
 from tests.core.driver import (
     GO,
+    ONE_BY_ONE,
     UNDEFINED,
     Driver,
     data,
@@ -345,9 +346,21 @@ def test_an_answer_shows_its_references(trio: Driver) -> None:
 
 
 def test_the_kernel_holds_nothing_for_a_request_once_it_is_answered(trio: Driver) -> None:
-    trio.reply("alice", fulfill(GO, refs("o+5", "p+6")), fulfill("p+6", text("x")))
+    trio.reply("alice", fulfill(GO, text("x")))
     assert trio.kernel._state.count("promises") == 1  # the answer of bootstrap
-    assert trio.kernel._references.get_object(trio.kref("alice", "o+5"))[1:3] == (0, 0)
+
+
+def test_what_an_answer_mentions_is_kept_for_its_client_until_many_more_have_come() -> None:
+    driver = Driver(limits=replace(ONE_BY_ONE, results_held_max=2))
+    driver.launch("alice")
+    for number in range(1, 4):
+        driver.ask("alice")
+        driver.reply("alice", fulfill(driver.delivery("alice")[2]["result"], refs(f"o+{number}")))
+        if number < 3:
+            assert driver.delivery("alice") is None
+    driver.handle("alice", ["dropExports", ["o+1"]])
+    driver.handle("alice", ["retireExports", ["o+1"]])
+    assert driver.kernel._references.get_object(driver.kref("alice", "o+2"))[1:3] == (1, 1)
 
 
 def test_a_rejection_is_an_answer(trio: Driver) -> None:

@@ -120,8 +120,7 @@ def test_a_queued_message_holds_what_it_mentions(trio: Driver) -> None:
 
 
 def test_what_nobody_ever_held_is_dropped_at_once(trio: Driver) -> None:
-    trio.reply("alice", fulfill(GO, ref("o+5")))
-    trio.acknowledge("key-2")
+    trio.reply("alice", fulfill(GO, data('#""')), ["resolve", [["p+1", False, ref("o+5")]]])
     trio.handle("alice", ["dropExports", ["o+5"]])
     trio.handle("alice", ["retireExports", ["o+5"]])
 

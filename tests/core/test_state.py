@@ -230,6 +230,7 @@ VALUES: list[tuple[str, str, Any]] = [
     ("upgrades", "v1", Upgrade("k", "b1-0", "a.py", "#{}", ("ko1",), "vat upgraded")),
     ("bundles", "b1-0", 2),
     ("pins", "ko1", 1),
+    ("held", "7", "kp40"),
     ("revoked", "ko1", 1),
     ("requests", "a-key_1", Request(1, "send", "kp1", "")),
 ]
