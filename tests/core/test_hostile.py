@@ -131,6 +131,8 @@ def attack(data: Any) -> None:
             driver.ask("mallory")
         if not data.draw(st.integers(0, 2)):
             driver.ask("mallory", "ahead", "ko20")
+        if driver.delivery("mallory") is None:
+            break  # she has abandoned her own root: nobody can send to her any more
         number = json.loads(driver.inflight[MALLORY])[1]
         watch = _Watch(driver)
         reply = draw_reply(data.draw, driver.kernel, MALLORY, number)
