@@ -134,6 +134,7 @@ class Vat(NamedTuple):
             one that defines ``build_root_object``.
         reason: why it was terminated.
         is_critical: its cluster ends with it.
+        command: what to run, of kind "command".
     """
 
     name: str
@@ -145,6 +146,7 @@ class Vat(NamedTuple):
     root: str
     reason: str
     is_critical: bool
+    command: tuple[str, ...] = ()
 
 
 class Upgrade(NamedTuple):
@@ -370,7 +372,7 @@ def _decode_clist(value: Any) -> Any:
 def _decode_vat(value: Any) -> Vat:
     vat = Vat(*value)
     sources = tuple((first, bundle, main) for first, bundle, main in vat.sources)
-    return vat._replace(state=VatState(vat.state), sources=sources)
+    return vat._replace(state=VatState(vat.state), sources=sources, command=tuple(vat.command))
 
 
 def _decode_upgrade(value: Any) -> Upgrade:

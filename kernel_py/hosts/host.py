@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Protocol
 
 from kernel_py.core import control
+from kernel_py.core.cluster_config import VAT_KINDS
 from kernel_py.core.events import dump_event
 from kernel_py.core.kernel import Incarnation, Kernel
 from kernel_py.core.store import Backend
@@ -77,6 +78,7 @@ class KernelHost:
         on_busy: Callable[[bool], None],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         limits: Limits = DEFAULT_LIMITS,
+        kinds: tuple[str, ...] = VAT_KINDS,
     ) -> None:
         """Make a host.
 
@@ -84,6 +86,7 @@ class KernelHost:
             seed: gives random text; used once, for a new kernel.
             on_busy: told when work begins and when none is left; while busy the host must be kept alive.
             spawn: starts a task.
+            kinds: worker kinds that `workers` can make.
         """
         self._backend = backend
         self._workers = workers
@@ -92,6 +95,7 @@ class KernelHost:
         self._on_busy = on_busy
         self._spawn = spawn
         self._limits = limits
+        self._kinds = kinds
         self._links: dict[str, Link] = {}
         self._clients: dict[Client, None] = {}
         self._askers: dict[str, list[Client]] = {}
@@ -109,7 +113,7 @@ class KernelHost:
         """Load the state and go on from there. If that fails every request is answered with the reason."""
         try:
             texts = await self._backend.load()
-            self._kernel = Kernel(texts, seed=self._seed(), limits=self._limits)
+            self._kernel = Kernel(texts, seed=self._seed(), limits=self._limits, kinds=self._kinds)
         except KernelError as error:
             self._fail(error)
             self._run_early()
