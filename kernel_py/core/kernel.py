@@ -389,6 +389,8 @@ def _check_version(texts: Mapping[str, str]) -> None:
     text = texts.get(schema.store_key(schema.KERNEL, schema.VERSION))
     if text is None:
         raise StoreError("the store has no schema version: it is not a kernel's, or is corrupt")
+    if text == schema.IMPORTING:
+        raise StoreError("an import into this store was not finished: import again")
     if text != str(schema.SCHEMA_VERSION):
         raise StoreError(
             f"the store has schema version {text:.20}, this kernel reads {schema.SCHEMA_VERSION}: "

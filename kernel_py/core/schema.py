@@ -19,6 +19,9 @@ from kernel_py.wire.errors import KernelBug, StoreError
 
 SCHEMA_VERSION = 2
 
+IMPORTING = '"importing"'
+"""In place of the version while an archive is being imported: a store that no kernel may run on."""
+
 # --- values -------------------------------------------------------------------------------------
 # Tuples, not dataclasses: they are made several times per crank, and their JSON is the list of fields.
 

@@ -110,6 +110,13 @@ class SqliteBackend:
             raise missing_bundle(bundle)
         return str(row[0])
 
+    async def list_transcripts(self) -> list[tuple[str, int, int]]:
+        ranges = "SELECT vat, min(number), max(number) FROM transcripts GROUP BY vat ORDER BY vat"
+        return [(vat, first, last) for vat, first, last in self._db.execute(ranges)]
+
+    async def list_bundles(self) -> list[str]:
+        return [bundle for (bundle,) in self._db.execute("SELECT id FROM bundles ORDER BY id")]
+
     async def close(self) -> None:
         self._db.close()
 
