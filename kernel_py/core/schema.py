@@ -181,6 +181,7 @@ class Inflight(NamedTuple):
         imports: krefs that this dispatch added to the vat's c-list, to be undone if the vat is rewound.
         reached: krefs that the vat had dropped, and that this dispatch told it of anew; likewise.
         next_object, next_promise: import ids from which on the vat has learned of them in later deliveries only.
+        passing: "vref kref" of promises that the vat learns of, and forgets, in this delivery.
     """
 
     number: int
@@ -194,6 +195,7 @@ class Inflight(NamedTuple):
     reached: tuple[str, ...]
     next_object: int
     next_promise: int
+    passing: tuple[str, ...] = ()
 
 
 class ClusterState(StrEnum):
@@ -385,7 +387,12 @@ def _decode_upgrade(value: Any) -> Upgrade:
 
 def _decode_inflight(value: Any) -> Inflight:
     record = Inflight(*value)
-    return record._replace(kind=ItemKind(record.kind), imports=_slots(record.imports), reached=_slots(record.reached))
+    return record._replace(
+        kind=ItemKind(record.kind),
+        imports=_slots(record.imports),
+        reached=_slots(record.reached),
+        passing=_slots(record.passing),
+    )
 
 
 def _decode_cluster(value: Any) -> Cluster:

@@ -148,6 +148,18 @@ def test_looking_starts_no_vats_and_changes_nothing(shell: Shell) -> None:
     assert re.search(r"^c1 +bank +running +4 +bank", shell.run("status", "--store", "s.db"), re.MULTILINE)
 
 
+def test_the_log_can_be_made_afterwards(shell: Shell) -> None:
+    live = shell.json("run", "examples/bank")
+    log = shell.json("log")
+    count = len([event for event in live if event["class"] in {"Sent", "Got", "Fulfilled", "Rejected", "Notified"}])
+    assert len(log) == count > 100
+    assert {event["vat"] for event in shell.json("log", "--vat", "v2")} == {"v2"}
+    assert re.search(r"v2:\d+ +gets ko21.accept_purse\(", shell.run("log", "--store", "s.db"))
+    shell.run("log", "--trace", "out.json", "--store", "s.db")
+    trace = json.loads((shell.folder / "out.json").read_text())
+    assert sum(item["ph"] == "s" for item in trace) == sum(event["class"] == "Sent" for event in log)
+
+
 def test_vats_and_clusters_are_terminated(shell: Shell) -> None:
     shell.run("run", "examples/bank", "--store", "s.db", "--quiet")
     assert shell.run("terminate", "v2", "--store", "s.db") == "v2 is terminated\n"

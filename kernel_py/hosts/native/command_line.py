@@ -32,6 +32,8 @@ import click
 from kernel_py.core.archive import export_archive, import_archive
 from kernel_py.core.control import Call
 from kernel_py.core.kernel import Kernel
+from kernel_py.core.trace import TraceWriter
+from kernel_py.core.traffic import derive_log
 from kernel_py.hosts.memory import RequestFailed, run_now
 from kernel_py.hosts.native.cluster_files import read_cluster
 from kernel_py.hosts.native.native_host import NativeKernel
@@ -401,6 +403,34 @@ def objects(store: Path, vat: str | None, *, is_json: bool, **page: int) -> None
     printer.table(found, ("kref", "vat", "iface", "reachable", "recognizable"), found["objects"])
     if len(found["objects"]) < found["total"]:
         printer.note(f"{len(found['objects']):,} of {found['total']:,}; see --offset and --limit")
+
+
+@program.command()
+@click.option("--vat", default=None, help="Only what this vat sent, got and settled.")
+@click.option(
+    "--trace", type=_path(), default=None, help="Write a trace for Perfetto (ui.perfetto.dev) into this file."
+)
+@_old_store
+@_json
+@_command
+def log(store: Path, vat: str | None, trace: Path | None, *, is_json: bool) -> None:
+    """Print the messages of all cranks, made afterwards from the transcripts of the vats that live."""
+    names = {item["vat"]: item["name"] for item in _query(store, "status")["vats"] if item["state"] != "terminated"}
+    printer = Printer(is_json=is_json)
+    with contextlib.ExitStack() as stack:
+        if trace is None:
+            take = printer.event
+        else:
+            try:
+                file = stack.enter_context(trace.open("w", encoding="utf-8"))
+            except OSError as error:
+                raise StoreError(f"{trace} cannot be written: {error.strerror}") from None
+            writer = TraceWriter(file.write, names)
+            stack.callback(writer.finish)
+            take = writer.take
+        backend = SqliteBackend(store)
+        stack.callback(lambda: run_now(backend.close()))
+        run_now(derive_log(backend, lambda event: take(event) if vat in {None, event["vat"]} else None))
 
 
 # --- archives -----------------------------------------------------------------------------------
