@@ -86,8 +86,8 @@ def shell(tmp_path: Path) -> Shell:
 
 def test_the_bank_runs_and_prints_its_messages(shell: Shell) -> None:
     out = shell.run("run", "examples/bank", "--store", "s.db")
-    assert re.search(r"v1:\d+ +sends ko21.accept_purse\('dollar', <object ko\d+>\) -> kp\d+\n", out)
-    assert re.search(r"v2:\d+ +gets ko21.accept_purse\('dollar', <object ko\d+>\) -> kp\d+\n", out)
+    assert re.search(r"v1:\d+ +sends ko21.accept_purse\('dollar', <Purse ko\d+>\) -> kp\d+\n", out)
+    assert re.search(r"v2:\d+ +gets ko21.accept_purse\('dollar', <Purse ko\d+>\) -> kp\d+\n", out)
     assert re.search(r"v1:\d+ +prints bob cannot pay 10000: bob has 550 dollar, not 10000\n", out)
     assert "c1       bank is running" in out
     assert out.splitlines()[-1].startswith("cluster bank (c1) is launched; its root is ko20: {'audit': ")
