@@ -19,13 +19,14 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Protocol
 
 from kernel_py.core import control
+from kernel_py.core.archive import export_archive
 from kernel_py.core.cluster_config import VAT_KINDS
 from kernel_py.core.events import dump_event
 from kernel_py.core.kernel import Incarnation, Kernel
 from kernel_py.core.store import Backend
 from kernel_py.hosts.links import Link, LinkState, is_reusable
 from kernel_py.wire import protocol
-from kernel_py.wire.errors import HostFault, IllegalSyscall, KernelBug, KernelError, RequestError
+from kernel_py.wire.errors import HostFault, IllegalSyscall, KernelBug, KernelError, RequestError, StoreError
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
 
 REPLAY_CHARS_MAX = 1_000_000
@@ -103,6 +104,7 @@ class KernelHost:
         self._durability_waiters: list[asyncio.Future[None]] = []
         self._early: list[Callable[[], None]] = []
         self._is_committing = False
+        self._is_exporting = False
         self._is_busy = False
         self.failure: KernelError | None = None
         self.status: dict[str, Any] = {}
@@ -326,10 +328,13 @@ class KernelHost:
 
     async def _settled(self) -> None:
         """Wait until what has happened so far is durable: transcripts are read from the backend."""
-        if self._is_committing:
-            waiter = asyncio.get_running_loop().create_future()
-            self._durability_waiters.append(waiter)
-            await waiter
+        if self._is_committing or self._is_exporting:
+            await self._next_commit()
+
+    def _next_commit(self) -> asyncio.Future[None]:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._durability_waiters.append(waiter)
+        return waiter
 
     def _take_ready(self, vat: str, link: Link, delivered: int) -> None:
         if link.state is not LinkState.REPLAYING or delivered != self.kernel.get_delivered(vat):
@@ -427,7 +432,7 @@ class KernelHost:
                 self._flush(vat, link)
             elif link.can("create"):
                 self._create(vat, link)
-        if not self._is_committing:
+        if not self._is_committing and not self._is_exporting:
             self._is_committing = True
             self._spawn(self._commit(kernel))
         self._set_busy()
@@ -435,7 +440,7 @@ class KernelHost:
     async def _commit(self, kernel: Kernel) -> None:
         """Make durable what there is, let out what waited for it, and again until nothing is left."""
         try:
-            while commit := kernel.take_commit():
+            while not self._is_exporting and (commit := kernel.take_commit()):
                 waiters, self._durability_waiters = self._durability_waiters, []
                 if commit.delta:
                     await self._backend.commit(commit.delta)
@@ -454,9 +459,26 @@ class KernelHost:
             self._durability_waiters = []
             self._set_busy()
 
+    async def export(self, write: Callable[[bytes], object]) -> int:
+        """Write an archive of the state as it is stored now; commits wait meanwhile. Returns the number of parts.
+
+        Raises:
+            StoreError: the storage cannot be read. What was written is no archive.
+        """
+        if self._is_exporting:
+            raise StoreError("the state is being exported already")
+        self._is_exporting = True
+        try:
+            if self._is_committing:
+                await self._next_commit()
+            return await export_archive(self._backend, write)
+        finally:
+            self._is_exporting = False
+            self._pump()
+
     def _set_busy(self) -> None:
         is_up = self._kernel is not None and self.failure is None
-        is_busy = is_up and (self._is_committing or self.kernel.is_busy)
+        is_busy = is_up and (self._is_committing or self._is_exporting or self.kernel.is_busy)
         if is_busy != self._is_busy:
             self._is_busy = is_busy
             self._on_busy(is_busy)
