@@ -11,7 +11,7 @@ got. The time of an event is that of its delivery.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heapreplace
 from typing import Any
 
@@ -20,10 +20,10 @@ from kernel_py.core.outputs import Outbox
 from kernel_py.core.store import Backend
 from kernel_py.wire import canonical
 from kernel_py.wire.capdata import CapData
-from kernel_py.wire.deliveries import DeliverMessage, Notify, parse_delivery
+from kernel_py.wire.deliveries import DeliverMessage, Notify, RefDelivery, RefDeliveryOp, parse_delivery
 from kernel_py.wire.errors import KernelError, StoreError
 from kernel_py.wire.protocol import TranscriptEntry, parse_transcript_entry
-from kernel_py.wire.syscalls import Resolve, Send, parse_syscall
+from kernel_py.wire.syscalls import RefOp, RefSyscall, Resolve, Send, parse_syscall
 
 _ENTRIES_READ = 200
 """Entries of one vat in memory at a time."""
@@ -93,6 +93,8 @@ class _VatLog:
                 promises = [resolution.promise for resolution in resolutions]
                 self._log.notified(where, [self._name(promise) for promise in promises])
                 self._forget(promises)
+            case RefDelivery(op=RefDeliveryOp.RETIRE_EXPORTS | RefDeliveryOp.RETIRE_IMPORTS, vrefs=vrefs):
+                self._forget(vrefs)
             case _:
                 pass
         for value in entry.syscalls:
@@ -105,6 +107,8 @@ class _VatLog:
                         data = self._data(resolution.data)
                         self._log.settled(where, self._name(resolution.promise), data, is_reject=resolution.is_reject)
                     self._forget([resolution.promise for resolution in resolutions])
+                case RefSyscall(op=RefOp.RETIRE_EXPORTS | RefOp.RETIRE_IMPORTS, vrefs=vrefs):
+                    self._forget(vrefs)
                 case _:
                     pass
         events, self._outbox.events = self._outbox.events, []
@@ -117,7 +121,7 @@ class _VatLog:
     def _data(self, data: CapData) -> CapData:
         return CapData(data.body, tuple(map(self._name, data.slots)))
 
-    def _forget(self, promises: list[Any]) -> None:
-        """Settled promises have left the vat's c-list."""
-        for promise in promises:
-            self._names.pop(promise, None)
+    def _forget(self, vrefs: Iterable[str]) -> None:
+        """Settled promises, and retired objects, have left the vat's c-list."""
+        for vref in vrefs:
+            self._names.pop(vref, None)

@@ -74,6 +74,7 @@ def drive_promises(host: MemoryHost) -> None:
     root = host.launch({"bootstrap": "a", "vats": vats}, {"party.py": PROMISES})["root"]
     host.send(root, "hand_over", "'b'")
     host.send(root, "dig", "'b'")
+    host.request("collectGarbage")
     host.send(root, "crowd", "'b', 12")
     host.send(root, "tell", "'b', 'me'")
     for number in range(5):
@@ -85,6 +86,7 @@ def drive_bank(host: MemoryHost) -> None:
     launched = host.request("launch", read_example("bank"))
     alice, bob = (host.send(launched["root"], "get_user", repr(name))["slots"][0] for name in ("alice", "bob"))
     for _ in range(10):
+        host.post("collectGarbage")
         host.post("send", {"target": alice, "method": "pay", "args": f"{bob}, 1"})
     host.run()
 

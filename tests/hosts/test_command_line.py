@@ -169,6 +169,16 @@ def test_vats_and_clusters_are_terminated(shell: Shell) -> None:
     assert "v2 (alice) was terminated already" in shell.run("terminate", "v2", "--store", "s.db", code=1)
 
 
+def test_garbage_is_collected(shell: Shell) -> None:
+    shell.run("run", "examples/bank", "--store", "s.db", "--quiet")
+    before = [vat["deliveries"] for vat in shell.json("vats")[0]]
+    assert re.fullmatch(r"\d+ objects and \d+ promises are left\n", shell.run("collect", "--store", "s.db"))
+    after = [vat["deliveries"] for vat in shell.json("vats")[0]]
+    assert all(now > then for now, then in zip(after, before, strict=True))
+    (left,) = shell.json("collect", "--vat", "v1")
+    assert left["objects"] > 0
+
+
 def test_a_store_moves_to_another_file(shell: Shell) -> None:
     shell.run("run", "examples/counter", "--store", "s.db", "--quiet")
     shell.run("send", "ko20", "increment", "5", "--store", "s.db")

@@ -343,6 +343,30 @@ def terminate(target: str, store: Path, reason: str, **options: Any) -> None:
     printer.value({}, f"{target} is terminated")
 
 
+@program.command()
+@click.option("--vat", default=None, help="Only this vat.")
+@_old_store
+@_json
+@_log
+@_commands
+@_answer_s
+@_command
+def collect(store: Path, vat: str | None, **options: Any) -> None:
+    """Have the vats drop what they do not use any more, and print how many objects are left."""
+    printer = Printer(is_json=options["is_json"])
+    counts: dict[str, Any] = {}
+
+    async def main(stop: asyncio.Event) -> None:
+        async with _open(store, printer, stop, options) as kernel:
+            await kernel.request("collectGarbage", {} if vat is None else {"vat": vat})
+            with contextlib.suppress(_Stopped):
+                await _until(stop, kernel.idle())
+                counts.update((await kernel.request("status"))["kernel"])
+
+    _run(main)
+    printer.value(counts, f"{counts['objects']:,} objects and {counts['promises']:,} promises are left")
+
+
 # --- looking ------------------------------------------------------------------------------------
 
 
