@@ -161,10 +161,12 @@ class Vat:
         (answer,) = self.take()
         return answer
 
-    def start(self) -> None:
+    def spec(self, incarnation: int = 0) -> protocol.VatSpec:
         files = {"conforming.py": (VATS / "conforming.py").read_text()}
-        spec = protocol.VatSpec("v1", 0, "tested", "seed", "conforming.py", files)
-        self.realm.post(protocol.dump_start(spec))
+        return protocol.VatSpec("v1", incarnation, "tested", "seed", "conforming.py", files)
+
+    def start(self) -> None:
+        self.realm.post(protocol.dump_start(self.spec()))
 
     def bring_up(self, entries: list[str] | None = None) -> Any:
         """Start, replay and go; the answer to go."""
@@ -280,6 +282,20 @@ def test_replay_brings_a_vat_back_with_its_state_and_what_it_waits_for(open_real
     again.transcript = list(vat.transcript)
     assert settled(again.deliver(notify((sent["result"], 5)))) == [("p-61", False, 5)]
     assert settled(again.call("add", "y")) == [("p-60", False, 2)]
+
+
+def test_an_upgrade_begins_a_new_life_without_the_old_heap(open_realm: OpenRealm) -> None:
+    vat = open_vat(open_realm)
+    vat.call("add", "x")
+    vat.realm.post(protocol.dump_upgrade(vat.spec(1)))
+    assert vat.deliver(["startVat", capdata({})]) == []
+    assert settled(vat.call("add", "y")) == [("p-60", False, 1)]
+    again = Vat(open_realm())
+    again.start()
+    again.realm.post(protocol.dump_replay(vat.transcript[:2]))
+    again.realm.post(protocol.dump_upgrade(vat.spec(1)))
+    again.realm.post(protocol.dump_replay(vat.transcript[2:]))
+    assert again.ask(protocol.dump_go(4)) == ["ready", 4]
 
 
 def test_a_replay_that_differs_from_the_record_fails_for_good(open_realm: OpenRealm) -> None:

@@ -126,6 +126,14 @@ function receive(line) {
     case "start":
       spec = rest[0];
       return;
+    case "upgrade": {
+      if (spec === null) return fail("an upgrade came before start");
+      spec = rest[0];
+      for (const thing of things.keys()) if (thing !== "o+0") things.delete(thing);
+      things.set("o+0", { count: 0, pending: null });
+      relays.clear();
+      return;
+    }
     case "replay":
       return replay(rest[0]);
     case "go":
