@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 from collections import defaultdict
@@ -91,8 +92,9 @@ def drive_bank(host: MemoryHost) -> None:
     host.run()
 
 
+@functools.cache
 def watch(drive: Any, **options: Any) -> tuple[MemoryHost, list[Event]]:
-    """A host that was driven, and the events that were to be seen, of the kinds that can be derived."""
+    """A host that was driven, not to be changed, and the events that were to be seen, of the kinds that can be derived."""
     host = MemoryHost(**options)
     host.kernel.observe(is_observed=True)
     drive(host)

@@ -19,7 +19,7 @@ from tests.hosts.native_driver import NODE, VATS
 
 pytestmark = pytest.mark.native
 
-RUN_S_MAX = 60
+RUN_S_MAX = 120
 PROGRAM = [sys.executable, "-m", "kernel_py.hosts.native"]
 ENVIRONMENT = {**os.environ, "COLUMNS": "200", "PYTHONPATH": str(ROOT)}
 
@@ -214,8 +214,7 @@ def test_a_store_in_use_is_refused_and_its_holder_named(shell: Shell) -> None:
     wait_for(process, "is launched")
     said = shell.run("status", "--store", "s.db", code=3)
     assert "s.db: in use by another kernel" in said
-    assert f"it is process {process.pid} (" in said
-    assert "run examples/counter --store s.db --stay)" in said
+    assert f"it is process {process.pid} (__main__.py run)" in said
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=RUN_S_MAX)
     shell.run("status", "--store", "s.db")

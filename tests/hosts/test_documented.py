@@ -21,7 +21,7 @@ pytestmark = pytest.mark.native
 
 COMMAND_LINE = (ROOT / "docs/command-line.md").read_text()
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
-RUN_S_MAX = 60
+RUN_S_MAX = 120
 
 
 def sessions(text: str) -> list[tuple[str, str]]:

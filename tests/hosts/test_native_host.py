@@ -207,10 +207,10 @@ async def test_what_a_vat_writes_to_standard_output_is_no_protocol(tmp_path: Pat
 
 @native
 async def test_a_delivery_that_takes_too_long_is_a_host_fault_and_the_vat_lives_on(tmp_path: Path) -> None:
-    async with open_kernel(tmp_path, answer_s_max=2) as kernel:
+    async with open_kernel(tmp_path, answer_s_max=4) as kernel:
         probe = await launch_probe(kernel)
         rejected = await send(kernel, probe, "spin")
-        assert "died 3 times under this message: no answer within 2 s: its process was killed" in rejected
+        assert "died 3 times under this message: no answer within 4 s: its process was killed" in rejected
         assert await send(kernel, probe, "session") == "[True, True]"
 
 
@@ -234,14 +234,14 @@ def test_a_message_that_ends_the_process_is_rejected_with_the_reason(tmp_path: P
         (["sh", "-c", "exec >&-; sleep 100"], "closed its output and did not exit"),
         (["sh", "-c", "echo hello; sleep 100"], "a vat's message is not JSON"),
         (["sh", "-c", r"printf '\377\n'; sleep 100"], "a vat's message is not JSON"),
-        (["sh", "-c", "sleep 100"], "no answer within 3 s"),
+        (["sh", "-c", "sleep 100"], "no answer within 2 s"),
     ],
 )
 def test_a_program_that_is_no_vat_fails_the_launch_with_the_reason(
     tmp_path: Path, command: list[str], reason: str
 ) -> None:
     async def main() -> None:
-        async with open_kernel(tmp_path, answer_s_max=3) as kernel:
+        async with open_kernel(tmp_path, answer_s_max=2 if "no answer" in reason else 60) as kernel:
             config = {"bootstrap": "a", "vats": {"a": {"kind": "command", "command": command}}}
             with pytest.raises(Exception, match="was not launched") as caught:
                 await kernel.request("launch", {"config": config, "files": {}})

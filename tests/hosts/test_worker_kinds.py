@@ -22,7 +22,7 @@ from kernel_py.wire import canonical, protocol
 from tests.vat.driving import Ref, capdata, message, notify, value_of
 
 VATS = Path(__file__).parent / "vats"
-ANSWER_S_MAX = 30
+ANSWER_S_MAX = 60
 
 
 class Realm(Protocol):

@@ -7,8 +7,8 @@ open; it is for people, and means nothing once the lock is gone.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shlex
 import sqlite3
 import sys
 from pathlib import Path
@@ -53,7 +53,9 @@ class SqliteBackend:
         except StoreError:
             self._db.close()
             raise
-        self._holder.write_text(f"process {os.getpid()} ({shlex.join(sys.argv)})")
+        program = " ".join([Path(part).name for part in sys.argv[:2]])
+        with contextlib.suppress(OSError):
+            self._holder.write_text(f"process {os.getpid()} ({program})")
 
     def _describe_holder(self, error: Exception) -> str:
         if "locked" not in str(error) or not self._holder.exists():
