@@ -94,7 +94,7 @@ def drive_bank(host: MemoryHost) -> None:
 
 @functools.cache
 def watch(drive: Any, **options: Any) -> tuple[MemoryHost, list[Event]]:
-    """A host that was driven, not to be changed, and the events that were to be seen, of the kinds that can be derived."""
+    """A host that was driven, not to be changed, and what was to be seen of the kinds of events that can be derived."""
     host = MemoryHost(**options)
     host.kernel.observe(is_observed=True)
     drive(host)

@@ -299,7 +299,7 @@ def test_a_store_of_a_newer_schema_is_refused_with_a_clear_error_and_left_alone(
         asker = Asker(world)
         asker.connect()
         response = await asker.call("status")
-        assert "schema version 999, this kernel reads 1" in response["error"]["message"]
+        assert f"schema version 999, this kernel reads {schema.SCHEMA_VERSION}" in response["error"]["message"]
         assert world.backend.texts == before
 
     run_async(main())

@@ -25,10 +25,18 @@ def read_cluster(path: Path) -> dict[str, Any]:
         config = json.loads(_read(file))
     except ValueError as error:
         raise RequestError(f"{file} is not JSON: {error}") from None
-    folder = file.parent.resolve()
-    _place_commands(config, folder)
+    _place_commands(config, file.parent.resolve())
+    return {"config": config, "files": read_sources(file.parent)}
+
+
+def read_sources(folder: Path) -> dict[str, str]:
+    """All Python files in a folder and below, by their path in it.
+
+    Raises:
+        RequestError: a file is not text, or cannot be read.
+    """
     sources = sorted(source for source in folder.rglob("*.py") if not _is_hidden(source.relative_to(folder)))
-    return {"config": config, "files": {source.relative_to(folder).as_posix(): _read(source) for source in sources}}
+    return {source.relative_to(folder).as_posix(): _read(source) for source in sources}
 
 
 def _read(file: Path) -> str:

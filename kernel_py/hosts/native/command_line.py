@@ -35,7 +35,7 @@ from kernel_py.core.kernel import Kernel
 from kernel_py.core.trace import TraceWriter
 from kernel_py.core.traffic import derive_log
 from kernel_py.hosts.memory import RequestFailed, run_now
-from kernel_py.hosts.native.cluster_files import read_cluster
+from kernel_py.hosts.native.cluster_files import read_cluster, read_sources
 from kernel_py.hosts.native.native_host import NativeKernel
 from kernel_py.hosts.native.shown import Printer
 from kernel_py.hosts.native.sqlite_store import SqliteBackend
@@ -319,52 +319,96 @@ def _open(store: Path, printer: Printer, stop: asyncio.Event, options: dict[str,
     )
 
 
+def _request(
+    store: Path, options: dict[str, Any], method: str, params: dict[str, Any], done: Callable[[dict[str, Any]], str]
+) -> None:
+    """Make a request, let happen what it sets going, and print what `done` makes of the answer."""
+    printer = Printer(is_json=options["is_json"])
+    answer: dict[str, Any] = {}
+
+    async def main(stop: asyncio.Event) -> None:
+        async with _open(store, printer, stop, options) as kernel:
+            with contextlib.suppress(_Stopped):
+                answer.update(await _until(stop, kernel.request(method, params)))
+                await _until(stop, kernel.idle())
+
+    _run(main)
+    printer.value(answer, done(answer))
+
+
+def _options(function: Callable[..., None]) -> Callable[..., None]:
+    """The options of commands that run the kernel."""
+    for option in (_answer_s, _commands, _log, _json, _old_store):
+        function = option(function)
+    return function
+
+
 @program.command()
 @click.argument("target")
-@_old_store
 @click.option("--reason", default="terminated from the command line", help="Shown in the status.")
-@_json
-@_log
-@_commands
-@_answer_s
+@_options
 @_command
 def terminate(target: str, store: Path, reason: str, **options: Any) -> None:
     """End a vat (v3) or a cluster (c1)."""
     method, name = ("terminateCluster", "cluster") if target.startswith("c") else ("terminateVat", "vat")
-    printer = Printer(is_json=options["is_json"])
+    _request(store, options, method, {name: target, "reason": reason}, lambda _: f"{target} is terminated")
 
-    async def main(stop: asyncio.Event) -> None:
-        async with _open(store, printer, stop, options) as kernel:
-            await kernel.request(method, {name: target, "reason": reason})
-            with contextlib.suppress(_Stopped):
-                await _until(stop, kernel.idle())
 
-    _run(main)
-    printer.value({}, f"{target} is terminated")
+@program.command()
+@click.argument("vat")
+@click.argument("sources", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--source", default=None, help="The file that defines build_root_object, if it is another than before.")
+@click.option("--parameters", default=None, help="New parameters, as a JSON object.")
+@click.option("--message", default=None, help="Told to those who wait for what the old incarnation owed.")
+@_options
+@_command
+def upgrade(vat: str, sources: Path, store: Path, **options: Any) -> None:
+    """Give a vat new code: the Python files in the folder SOURCES. What is durable in it stays."""
+    params: dict[str, Any] = {"vat": vat, "files": read_sources(sources)}
+    if options["parameters"] is not None:
+        try:
+            params["parameters"] = json.loads(options["parameters"])
+        except ValueError as error:
+            raise RequestError(f"is not JSON: {error}", "parameters") from None
+    params |= {name: options[name] for name in ("source", "message") if options[name] is not None}
+    _request(store, options, "upgradeVat", params, lambda answer: f"{vat} is incarnation {answer['incarnation']}")
 
 
 @program.command()
 @click.option("--vat", default=None, help="Only this vat.")
-@_old_store
-@_json
-@_log
-@_commands
-@_answer_s
+@_options
 @_command
 def collect(store: Path, vat: str | None, **options: Any) -> None:
-    """Have the vats drop what they do not use any more, and print how many objects are left."""
-    printer = Printer(is_json=options["is_json"])
-    counts: dict[str, Any] = {}
+    """Have the vats drop what they do not use any more."""
+    params = {} if vat is None else {"vat": vat}
+    _request(store, options, "collectGarbage", params, lambda answer: f"asked {', '.join(answer['vats'])}")
 
-    async def main(stop: asyncio.Event) -> None:
-        async with _open(store, printer, stop, options) as kernel:
-            await kernel.request("collectGarbage", {} if vat is None else {"vat": vat})
-            with contextlib.suppress(_Stopped):
-                await _until(stop, kernel.idle())
-                counts.update((await kernel.request("status"))["kernel"])
 
-    _run(main)
-    printer.value(counts, f"{counts['objects']:,} objects and {counts['promises']:,} promises are left")
+@program.command()
+@click.argument("reference")
+@_options
+@_command
+def pin(reference: str, store: Path, **options: Any) -> None:
+    """Keep an object (ko23), also if no vat holds it any more."""
+    _request(store, options, "pin", {"object": reference}, lambda _: f"{reference} is pinned")
+
+
+@program.command()
+@click.argument("reference")
+@_options
+@_command
+def unpin(reference: str, store: Path, **options: Any) -> None:
+    """Undo a pin."""
+    _request(store, options, "unpin", {"object": reference}, lambda _: f"{reference} is not pinned")
+
+
+@program.command()
+@click.argument("reference")
+@_options
+@_command
+def revoke(reference: str, store: Path, **options: Any) -> None:
+    """Let no message reach an object (ko23) any more."""
+    _request(store, options, "revoke", {"object": reference}, lambda _: f"{reference} is revoked")
 
 
 # --- looking ------------------------------------------------------------------------------------
