@@ -55,6 +55,12 @@ class StoreInPage:
     def findBundle(self, id: str) -> Awaitable[object]:  # noqa: A002, N802
         return self._call("findBundle", id)
 
+    def listTranscripts(self) -> Awaitable[str]:  # noqa: N802
+        return self._call("listTranscripts")
+
+    def listBundles(self) -> Awaitable[str]:  # noqa: N802
+        return self._call("listBundles")
+
     def closeStore(self) -> None:  # noqa: N802
         self._run("store.close()", None)
 

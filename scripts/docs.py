@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
-from kernel_py.core import clusters, control, events, promises, schema, vats
+from kernel_py.core import archive, clusters, control, events, promises, schema, traffic, vats
 from kernel_py.core.cluster_config import CLUSTER_SCHEMA
 from kernel_py.hosts import links
 from kernel_py.vat import collections as vat_collections
@@ -142,7 +142,18 @@ def make_protocol() -> str:
 
 
 def make_control() -> str:
-    return _page("The control interface", _docstring(control), _docstring(events, "Events"))
+    return _page(
+        "The control interface",
+        _docstring(control),
+        _docstring(events, "Events"),
+        _docstring(traffic, "Events from transcripts"),
+    )
+
+
+def make_archive() -> str:
+    return _page(
+        "Archives", f"Version {archive.VERSION}, of schema version {schema.SCHEMA_VERSION}.", _docstring(archive)
+    )
 
 
 def make_errors() -> str:
@@ -155,6 +166,7 @@ def make_cluster_schema() -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "cluster.schema.json": make_cluster_schema,
+    "reference/archive.md": make_archive,
     "reference/control.md": make_control,
     "reference/errors.md": make_errors,
     "reference/life-cycles.md": make_life_cycles,

@@ -1,7 +1,8 @@
 """Cluster files: the JSON Schema, and its checked form.
 
-Owns the format ``{name?, bootstrap, services?, vats: {name: {source, kind?, parameters?}}}``. The schema
-is the one that validates; ``docs/cluster.schema.json`` is written from it.
+Owns the format ``{name?, bootstrap, services?, vats: {name: {source, kind?, parameters?}}}``; a vat of kind
+"command" has ``command`` in place of ``source``. The schema is the one that validates;
+``docs/cluster.schema.json`` is written from it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ from kernel_py.wire.errors import RequestError
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
 
 VAT_KINDS = ("iframe", "worker")
-"""Worker kinds a cluster file may ask for. Hosts without a browser run both in their own way."""
+"""Worker kinds of every host. Hosts without a browser run both in their own way."""
+
+COMMAND_KIND = "command"
+"""The worker kind of hosts that run programs: any that speaks the kernel-vat protocol on its standard input and
+output. What such a program may do is not the kernel's to say, so a host has the kind only where its user said so."""
 
 DEFAULT_KIND = "iframe"
 
@@ -56,7 +61,6 @@ CLUSTER_SCHEMA: dict[str, Any] = {
             "propertyNames": {"type": "string", "pattern": _NAME, "maxLength": DEFAULT_LIMITS.vat_name_chars_max},
             "additionalProperties": {
                 "type": "object",
-                "required": ["source"],
                 "additionalProperties": False,
                 "properties": {
                     "source": {
@@ -66,9 +70,15 @@ CLUSTER_SCHEMA: dict[str, Any] = {
                     },
                     "kind": {
                         "type": "string",
-                        "description": "The realm: iframe (confined, the default) or worker (large data).",
-                        "enum": list(VAT_KINDS),
+                        "description": "The realm: iframe (confined, the default), worker (large data) or, where "
+                        "the host allows it, command (a program of the machine).",
+                        "enum": [*VAT_KINDS, COMMAND_KIND],
                         "default": DEFAULT_KIND,
+                    },
+                    "command": {
+                        "type": "array",
+                        "description": "Of kind command: the program and its arguments.",
+                        "items": {"type": "string"},
                     },
                     "parameters": {
                         "type": "object",
@@ -94,11 +104,14 @@ _FILES_SCHEMA: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class VatConfig:
+    """One vat of a cluster: `source` of most kinds, `command` of kind "command"; the other one is empty."""
+
     name: str
     source: str
     kind: str
     parameters: dict[str, Any]
-    is_critical: bool
+    is_critical: bool = False
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,28 +131,21 @@ class ClusterConfig:
     text: str
 
 
-def parse_cluster(config: Any, files: Any, services: tuple[str, ...], limits: Limits) -> ClusterConfig:
+def parse_cluster(
+    config: Any, files: Any, services: tuple[str, ...], limits: Limits, *, kinds: tuple[str, ...] = VAT_KINDS
+) -> ClusterConfig:
     """Check a cluster file and its sources.
 
     Args:
         services: names of the services that this kernel has.
+        kinds: worker kinds that this host has.
 
     Raises:
         RequestError: something is wrong with it; the path leads there.
     """
     jsonschema.validate(config, CLUSTER_SCHEMA, "config")
     bundle = check_files(files, "files", limits)
-    vats = tuple(
-        VatConfig(
-            name, vat["source"], vat.get("kind", DEFAULT_KIND), vat.get("parameters", {}), vat.get("critical", False)
-        )
-        for name, vat in config["vats"].items()
-    )
-    for vat in vats:
-        if vat.source not in files:
-            given = ", ".join(sorted(files)) or "none"
-            path = f"{jsonschema.join('config.vats', vat.name)}.source"
-            raise RequestError(f"there is no file {vat.source!r}; given are: {given}", path)
+    vats = tuple(_parse_vat(name, vat, files, kinds) for name, vat in config["vats"].items())
     if config["bootstrap"] not in config["vats"]:
         known = ", ".join(config["vats"])
         raise RequestError(f"there is no vat {config['bootstrap']!r:.100}; the vats are: {known}", "config.bootstrap")
@@ -172,11 +178,34 @@ def check_files(files: Any, path: str, limits: Limits) -> str:
     return canonical.dump_sorted(files)
 
 
-def reparse_cluster(text: str, services: tuple[str, ...], limits: Limits) -> ClusterConfig:
+def _parse_vat(name: str, vat: dict[str, Any], files: dict[str, str], kinds: tuple[str, ...]) -> VatConfig:
+    path = jsonschema.join("config.vats", name)
+    kind = vat.get("kind", DEFAULT_KIND)
+    needed, excluded = ("command", "source") if kind == COMMAND_KIND else ("source", "command")
+    if kind not in kinds:
+        raise RequestError(f"this host does not run vats of kind {kind!r}; it runs: {', '.join(kinds)}", f"{path}.kind")
+    if needed not in vat:
+        raise RequestError(f"{needed!r} is missing: a vat of kind {kind!r} has one", path)
+    if excluded in vat:
+        raise RequestError(f"a vat of kind {kind!r} has no {excluded!r}", f"{path}.{excluded}")
+    if not vat[needed]:
+        raise RequestError("is empty", f"{path}.{needed}")
+    source = vat.get("source", "")
+    if source and source not in files:
+        given = ", ".join(sorted(files)) or "none"
+        raise RequestError(f"there is no file {source!r}; given are: {given}", f"{path}.source")
+    parameters, is_critical = vat.get("parameters", {}), vat.get("critical", False)
+    return VatConfig(name, source, kind, parameters, is_critical, tuple(vat.get("command", ())))
+
+
+def reparse_cluster(
+    text: str, services: tuple[str, ...], limits: Limits, *, kinds: tuple[str, ...] = VAT_KINDS
+) -> ClusterConfig:
     """The config of a cluster that was launched, from its `ClusterConfig.text`; without its files.
 
     Raises:
         RequestError: this kernel does not have what it asks for any more.
     """
     config = canonical.load(text)
-    return parse_cluster(config, {vat["source"]: "" for vat in config["vats"].values()}, services, limits)
+    files = {vat["source"]: "" for vat in config["vats"].values() if "source" in vat}
+    return parse_cluster(config, files, services, limits, kinds=kinds)

@@ -77,7 +77,9 @@ class Clusters:
         for vat in config.vats:
             parameters = kmarshal.serialize(vat.parameters, f"config.vats.{vat.name}.parameters")
             sources = ((1, bundle, vat.source),)
-            record = Vat(vat.name, cluster, vat.kind, VatState.STARTING, 0, sources, "", "", vat.is_critical)
+            record = Vat(
+                vat.name, cluster, vat.kind, VatState.STARTING, 0, sources, "", "", vat.is_critical, vat.command
+            )
             vat_id, root = self._vats.create(record, parameters)
             self._references.take_hold(root)
             vats.append((vat.name, vat_id))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kernel_py.core import kmarshal, schema
-from kernel_py.core.cluster_config import check_files, parse_cluster, reparse_cluster
+from kernel_py.core.cluster_config import VAT_KINDS, check_files, parse_cluster, reparse_cluster
 from kernel_py.core.clusters import Clusters
 from kernel_py.core.control import Call, Control
 from kernel_py.core.garbage import Garbage
@@ -48,6 +48,7 @@ class Commands:
         self._garbage = garbage
         self._upgrades = upgrades
         self.services: tuple[str, ...] = ()
+        self.kinds: tuple[str, ...] = VAT_KINDS
         self._methods: dict[str, Callable[[str, Params], Params | None]] = {
             "launch": self._launch,
             "terminateVat": self._terminate_vat,
@@ -72,7 +73,7 @@ class Commands:
     # --- clusters -------------------------------------------------------------------------------
 
     def _launch(self, key: str, params: Params) -> None:
-        config = parse_cluster(params["config"], params["files"], self.services, self._limits)
+        config = parse_cluster(params["config"], params["files"], self.services, self._limits, kinds=self.kinds)
         try:
             self._clusters.launch(config, key)
         except MarshalError as error:
@@ -89,7 +90,8 @@ class Commands:
         record = self._parse_living_cluster(cluster)
         if record.state is not ClusterState.RUNNING:
             raise RequestError(f"{cluster} is {record.state}: it can be reloaded once it runs", "params.cluster")
-        self._clusters.reload(cluster, reparse_cluster(record.config, self.services, self._limits), key)
+        config = reparse_cluster(record.config, self.services, self._limits, kinds=self.kinds)
+        self._clusters.reload(cluster, config, key)
 
     # --- vats -----------------------------------------------------------------------------------
 

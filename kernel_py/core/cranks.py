@@ -44,7 +44,7 @@ from kernel_py.wire import canonical, protocol
 from kernel_py.wire.capdata import CapData
 from kernel_py.wire.errors import DeliveryFault, IllegalSyscall, KernelBug
 from kernel_py.wire.limits import Limits
-from kernel_py.wire.refs import Kref, Vref, is_promise
+from kernel_py.wire.refs import ROOT_VREF, Kref, Vref, is_promise
 from kernel_py.wire.syscalls import (
     Exit,
     RefSyscall,
@@ -148,6 +148,7 @@ class Cranks:
             tuple(learned.reached),
             next_object,
             next_promise,
+            tuple(learned.passing),
         )
         self._state.set(schema.INFLIGHT, inflight_row(vat, number), inflight)
         counters = VatCounters(delivered, number, next_object, next_promise, head, tail, dirt)
@@ -214,6 +215,8 @@ class Cranks:
             vpid = self._references.kref_to_vref(vat, kpid, learned)
             data = self._data_to_vat(vat, CapData(promise.body, promise.slots), learned)
             resolutions.append([vpid, promise.state is PromiseState.REJECTED, data])
+        passing = [kref for kref in learned.imports if kref in batch]
+        learned.passing += [f"{self._references.kref_to_vref(vat, kref, learned)} {kref}" for kref in passing]
         learned.imports[:] = [kref for kref in learned.imports if kref not in batch]
         return resolutions
 
@@ -234,22 +237,38 @@ class Cranks:
         batch = parse_batch(done.syscalls, self._limits)
         if dispatched != done.number:
             _check_known(batch, inflight)
+        names = self._names_of(vat, inflight)
         if inflight.kind is ItemKind.UPGRADE:
             self.retire_old(vat)
         leave = self._apply_batch((vat, done.number), batch)
         entry = protocol.dump_transcript_entry(
             done.number, inflight.time_ms, inflight.text, canonical.dump(done.syscalls), None
         )
-        self._state.append_transcript(vat, done.number, entry)
+        crank = self._state.next_number(schema.CRANKS)
+        names.update(self._references.take_exports())
+        self._state.append_transcript(vat, done.number, protocol.annotate_entry(entry, crank, names))
         _, _, next_object, next_promise, head, tail, dirt = self._counters[vat]
         counters = VatCounters(done.number, dispatched, next_object, next_promise, head, tail, dirt + 1)
         self._state.set(schema.COUNTERS, vat, counters)
         if counters.dirt >= self._limits.reap_deliveries:
             self._garbage.reap(vat)
         self._state.delete(schema.INFLIGHT, inflight_row(vat, done.number))
-        self._state.next_number(schema.CRANKS)
         self._queues.offer(vat)
         return inflight.kind, leave
+
+    def _names_of(self, vat: str, inflight: Inflight) -> dict[str, str]:
+        """The krefs, by vref, of what the delivery was the first to mention to the vat: the log is made from them."""
+        names = {}
+        for item in inflight.passing:
+            vref, _, kref = item.partition(" ")
+            names[vref] = kref
+        for kref in inflight.imports:
+            entry = self._references.find_entry(vat, kref)
+            if entry is not None:
+                names[entry.vref] = kref
+        if inflight.kind is ItemKind.START:
+            names[ROOT_VREF] = self._state.get(schema.VATS, vat).root
+        return names
 
     def _apply_batch(self, where: tuple[str, int], syscalls: Sequence[Syscall]) -> Exit | None:
         leave: Exit | None = None

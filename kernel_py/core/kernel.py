@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from kernel_py.core import kmarshal, schema
 from kernel_py.core.bundles import Bundles
+from kernel_py.core.cluster_config import VAT_KINDS
 from kernel_py.core.clusters import Clusters
 from kernel_py.core.commands import Commands
 from kernel_py.core.control import (
@@ -74,7 +75,13 @@ class Kernel:
     """One kernel over one state."""
 
     def __init__(
-        self, texts: Mapping[str, str], *, seed: str, limits: Limits = DEFAULT_LIMITS, is_serial: bool = False
+        self,
+        texts: Mapping[str, str],
+        *,
+        seed: str,
+        limits: Limits = DEFAULT_LIMITS,
+        is_serial: bool = False,
+        kinds: tuple[str, ...] = VAT_KINDS,
     ) -> None:
         """Start from a backend's map; an empty one makes a new kernel.
 
@@ -82,6 +89,7 @@ class Kernel:
             texts: what `Backend.load` returned.
             seed: random text; kept if the kernel is new, ignored otherwise.
             is_serial: one delivery in flight at a time over all vats, for reproducible runs.
+            kinds: worker kinds that cluster files may name.
 
         Raises:
             StoreError: the map was written by another version, or is corrupt.
@@ -111,6 +119,7 @@ class Kernel:
             garbage=self._garbage,
             upgrades=self._upgrades,
         )
+        self._commands.kinds = kinds
         self._vats.on_end = self._upgrades.vat_lost
         self._cranks.begin_upgrade = self._upgrades.begin
         self._cranks.retire_old = self._upgrades.retire_old
@@ -380,6 +389,8 @@ def _check_version(texts: Mapping[str, str]) -> None:
     text = texts.get(schema.store_key(schema.KERNEL, schema.VERSION))
     if text is None:
         raise StoreError("the store has no schema version: it is not a kernel's, or is corrupt")
+    if text == schema.IMPORTING:
+        raise StoreError("an import into this store was not finished: import again")
     if text != str(schema.SCHEMA_VERSION):
         raise StoreError(
             f"the store has schema version {text:.20}, this kernel reads {schema.SCHEMA_VERSION}: "

@@ -40,10 +40,15 @@ from kernel_py.wire.refs import (
 
 @dataclass(slots=True)
 class Learned:
-    """What a delivery told a vat: objects and promises that it did not know, and objects that it had dropped."""
+    """What a delivery told a vat: objects and promises that it did not know, and objects that it had dropped.
+
+    Attributes:
+        passing: "vref kref" of promises that it learns of, and forgets, with this delivery.
+    """
 
     imports: list[str] = field(default_factory=list)
     reached: list[str] = field(default_factory=list)
+    passing: list[str] = field(default_factory=list)
 
 
 class References:
@@ -59,6 +64,7 @@ class References:
         self._revoked = state.view(schema.REVOKED)
         self._changes: dict[str, int] = {}  # of this crank: of recognizable counts, and of promises' refs
         self._reach_changes: dict[str, int] = {}
+        self._exports: dict[str, str] = {}  # of this crank: kref by vref
 
     # --- the tables -----------------------------------------------------------------------------
 
@@ -151,6 +157,7 @@ class References:
         """The crank is aborted."""
         self._changes.clear()
         self._reach_changes.clear()
+        self._exports.clear()
 
     def _settle_promise(self, kpid: str, change: int) -> bool:
         """Apply a change. Returns whether the promise may now be held by nothing but a cycle that it is part of."""
@@ -288,6 +295,7 @@ class References:
         if not is_promise(vref):
             kref = self.create_object(vat, iface)
             self._add_entry(vat, kref, vref)
+            self._exports[vref] = kref
             return kref
         return self._export_promise(vat, vref, vat)
 
@@ -304,8 +312,14 @@ class References:
     def _export_promise(self, vat: str, vpid: Vref, decider: str | None) -> Kref:
         kpid = self.create_promise(decider)
         self._add_entry(vat, kpid, vpid)
+        self._exports[vpid] = kpid
         self._count(kpid, 1, 1)
         return kpid
+
+    def take_exports(self) -> dict[str, str]:
+        """The krefs, by vref, of what the vat has exported in this crank."""
+        exports, self._exports = self._exports, {}
+        return exports
 
     def add_export(self, vat: str, kref: str, vref: Vref) -> None:
         """Register an object that the kernel made on the vat's behalf (its root)."""

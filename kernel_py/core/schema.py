@@ -19,6 +19,9 @@ from kernel_py.wire.errors import KernelBug, StoreError
 
 SCHEMA_VERSION = 2
 
+IMPORTING = '"importing"'
+"""In place of the version while an archive is being imported: a store that no kernel may run on."""
+
 # --- values -------------------------------------------------------------------------------------
 # Tuples, not dataclasses: they are made several times per crank, and their JSON is the list of fields.
 
@@ -134,6 +137,7 @@ class Vat(NamedTuple):
             one that defines ``build_root_object``.
         reason: why it was terminated.
         is_critical: its cluster ends with it.
+        command: what to run, of kind "command".
     """
 
     name: str
@@ -145,6 +149,7 @@ class Vat(NamedTuple):
     root: str
     reason: str
     is_critical: bool
+    command: tuple[str, ...] = ()
 
 
 class Upgrade(NamedTuple):
@@ -176,6 +181,7 @@ class Inflight(NamedTuple):
         imports: krefs that this dispatch added to the vat's c-list, to be undone if the vat is rewound.
         reached: krefs that the vat had dropped, and that this dispatch told it of anew; likewise.
         next_object, next_promise: import ids from which on the vat has learned of them in later deliveries only.
+        passing: "vref kref" of promises that the vat learns of, and forgets, in this delivery.
     """
 
     number: int
@@ -189,6 +195,7 @@ class Inflight(NamedTuple):
     reached: tuple[str, ...]
     next_object: int
     next_promise: int
+    passing: tuple[str, ...] = ()
 
 
 class ClusterState(StrEnum):
@@ -381,7 +388,7 @@ def _decode_clist(value: Any) -> Any:
 def _decode_vat(value: Any) -> Vat:
     vat = Vat(*value)
     sources = tuple((first, bundle, main) for first, bundle, main in vat.sources)
-    return vat._replace(state=VatState(vat.state), sources=sources)
+    return vat._replace(state=VatState(vat.state), sources=sources, command=tuple(vat.command))
 
 
 def _decode_upgrade(value: Any) -> Upgrade:
@@ -391,7 +398,12 @@ def _decode_upgrade(value: Any) -> Upgrade:
 
 def _decode_inflight(value: Any) -> Inflight:
     record = Inflight(*value)
-    return record._replace(kind=ItemKind(record.kind), imports=_slots(record.imports), reached=_slots(record.reached))
+    return record._replace(
+        kind=ItemKind(record.kind),
+        imports=_slots(record.imports),
+        reached=_slots(record.reached),
+        passing=_slots(record.passing),
+    )
 
 
 def _decode_cluster(value: Any) -> Cluster:

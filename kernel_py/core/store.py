@@ -68,6 +68,12 @@ class Backend(Protocol):
             StoreError: there is none.
         """
 
+    async def list_transcripts(self) -> list[tuple[str, int, int]]:
+        """Every transcript, as (vat, first number, last number), sorted by vat."""
+
+    async def list_bundles(self) -> list[str]:
+        """The id of every bundle, sorted."""
+
     async def close(self) -> None:
         """Release the storage. Idempotent; nothing else may be called afterwards."""
 
@@ -107,6 +113,12 @@ class MemoryBackend:
             return self.bundles[bundle]
         except KeyError:
             raise missing_bundle(bundle) from None
+
+    async def list_transcripts(self) -> list[tuple[str, int, int]]:
+        return [(vat, min(entries), max(entries)) for vat, entries in sorted(self.transcripts.items())]
+
+    async def list_bundles(self) -> list[str]:
+        return sorted(self.bundles)
 
     async def close(self) -> None:
         pass

@@ -19,12 +19,14 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Protocol
 
 from kernel_py.core import control
+from kernel_py.core.archive import export_archive
+from kernel_py.core.cluster_config import VAT_KINDS
 from kernel_py.core.events import dump_event
 from kernel_py.core.kernel import Incarnation, Kernel
 from kernel_py.core.store import Backend
 from kernel_py.hosts.links import Link, LinkState, is_reusable
 from kernel_py.wire import protocol
-from kernel_py.wire.errors import HostFault, IllegalSyscall, KernelBug, KernelError, RequestError
+from kernel_py.wire.errors import HostFault, IllegalSyscall, KernelBug, KernelError, RequestError, StoreError
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
 
 REPLAY_CHARS_MAX = 1_000_000
@@ -77,6 +79,7 @@ class KernelHost:
         on_busy: Callable[[bool], None],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         limits: Limits = DEFAULT_LIMITS,
+        kinds: tuple[str, ...] = VAT_KINDS,
     ) -> None:
         """Make a host.
 
@@ -84,6 +87,7 @@ class KernelHost:
             seed: gives random text; used once, for a new kernel.
             on_busy: told when work begins and when none is left; while busy the host must be kept alive.
             spawn: starts a task.
+            kinds: worker kinds that `workers` can make.
         """
         self._backend = backend
         self._workers = workers
@@ -92,6 +96,7 @@ class KernelHost:
         self._on_busy = on_busy
         self._spawn = spawn
         self._limits = limits
+        self._kinds = kinds
         self._links: dict[str, Link] = {}
         self._clients: dict[Client, None] = {}
         self._askers: dict[str, list[Client]] = {}
@@ -99,6 +104,7 @@ class KernelHost:
         self._durability_waiters: list[asyncio.Future[None]] = []
         self._early: list[Callable[[], None]] = []
         self._is_committing = False
+        self._is_exporting = False
         self._is_busy = False
         self.failure: KernelError | None = None
         self.status: dict[str, Any] = {}
@@ -109,7 +115,7 @@ class KernelHost:
         """Load the state and go on from there. If that fails every request is answered with the reason."""
         try:
             texts = await self._backend.load()
-            self._kernel = Kernel(texts, seed=self._seed(), limits=self._limits)
+            self._kernel = Kernel(texts, seed=self._seed(), limits=self._limits, kinds=self._kinds)
         except KernelError as error:
             self._fail(error)
             self._run_early()
@@ -322,10 +328,13 @@ class KernelHost:
 
     async def _settled(self) -> None:
         """Wait until what has happened so far is durable: transcripts are read from the backend."""
-        if self._is_committing:
-            waiter = asyncio.get_running_loop().create_future()
-            self._durability_waiters.append(waiter)
-            await waiter
+        if self._is_committing or self._is_exporting:
+            await self._next_commit()
+
+    def _next_commit(self) -> asyncio.Future[None]:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._durability_waiters.append(waiter)
+        return waiter
 
     def _take_ready(self, vat: str, link: Link, delivered: int) -> None:
         if link.state is not LinkState.REPLAYING or delivered != self.kernel.get_delivered(vat):
@@ -423,7 +432,7 @@ class KernelHost:
                 self._flush(vat, link)
             elif link.can("create"):
                 self._create(vat, link)
-        if not self._is_committing:
+        if not self._is_committing and not self._is_exporting:
             self._is_committing = True
             self._spawn(self._commit(kernel))
         self._set_busy()
@@ -431,7 +440,7 @@ class KernelHost:
     async def _commit(self, kernel: Kernel) -> None:
         """Make durable what there is, let out what waited for it, and again until nothing is left."""
         try:
-            while commit := kernel.take_commit():
+            while not self._is_exporting and (commit := kernel.take_commit()):
                 waiters, self._durability_waiters = self._durability_waiters, []
                 if commit.delta:
                     await self._backend.commit(commit.delta)
@@ -450,9 +459,26 @@ class KernelHost:
             self._durability_waiters = []
             self._set_busy()
 
+    async def export(self, write: Callable[[bytes], object]) -> int:
+        """Write an archive of the state as it is stored now; commits wait meanwhile. Returns the number of parts.
+
+        Raises:
+            StoreError: the storage cannot be read. What was written is no archive.
+        """
+        if self._is_exporting:
+            raise StoreError("the state is being exported already")
+        self._is_exporting = True
+        try:
+            if self._is_committing:
+                await self._next_commit()
+            return await export_archive(self._backend, write)
+        finally:
+            self._is_exporting = False
+            self._pump()
+
     def _set_busy(self) -> None:
         is_up = self._kernel is not None and self.failure is None
-        is_busy = is_up and (self._is_committing or self.kernel.is_busy)
+        is_busy = is_up and (self._is_committing or self._is_exporting or self.kernel.is_busy)
         if is_busy != self._is_busy:
             self._is_busy = is_busy
             self._on_busy(is_busy)

@@ -35,7 +35,8 @@ Deliveries and syscalls are in `kernel_py.wire.deliveries` and `kernel_py.wire.s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import Any
 
 from kernel_py.wire import canonical
@@ -121,8 +122,8 @@ def dump_upgrade(spec: VatSpec) -> str:
 
 
 def dump_replay(entries: list[str]) -> str:
-    """`entries` are `TranscriptEntry` texts."""
-    return f'["replay",[{",".join(entries)}]]'
+    """`entries` are `TranscriptEntry` texts. What the kernel has noted in them for itself stays behind."""
+    return f'["replay",[{",".join(map(_strip_notes, entries))}]]'
 
 
 def dump_go(delivered: int) -> str:
@@ -137,6 +138,26 @@ def dump_deliver(number: int, time_ms: int, delivery_text: str) -> str:
 def dump_transcript_entry(number: int, time_ms: int, delivery_text: str, syscalls_text: str, error: str | None) -> str:
     """One transcript entry: ``{"n", "t", "d": delivery, "sc": [syscall, ...], "r": error or null}``."""
     return f'{{"n":{number},"t":{time_ms},"d":{delivery_text},"sc":{syscalls_text},"r":{canonical.dump(error)}}}'
+
+
+def annotate_entry(entry: str, crank: int, names: dict[str, str]) -> str:
+    """Add the kernel's own notes to an entry. No vat is told of them.
+
+    They are ``"c"``, the number of the crank, and ``"k"``, the krefs, by vref, of what this delivery and its syscalls
+    name for the first time.
+    """
+    noted = ",".join([f'"{vref}":"{kref}"' for vref, kref in names.items()])
+    return f'{entry[:-1]},"c":{crank},"k":{{{noted}}}}}'
+
+
+def _strip_notes(entry: str) -> str:
+    """The entry without the kernel's notes."""
+    start = entry.rfind(_NOTES_START)
+    return entry[:start] + "}" if start >= 0 and _NOTES.fullmatch(entry, start) else entry
+
+
+_NOTES_START = ',"c":'
+_NOTES = re.compile(r',"c":[0-9]+,"k":\{[^{}]*\}\}')
 
 
 def parse_vat_text(text: object, limits: Limits) -> VatText:
@@ -203,22 +224,38 @@ def _parse_usage(usage: object, limits: Limits) -> Usage:
 
 @dataclass(frozen=True, slots=True)
 class TranscriptEntry:
-    """One delivery as it happened: what replay needs, and compares."""
+    """One delivery as it happened: what replay needs, and compares.
+
+    Attributes:
+        crank, names: the kernel's own notes, see `annotate_entry`; a realm is not told of them.
+    """
 
     number: int
     time_ms: int
     delivery: Any
     syscalls: list[Any]
     error: str | None
+    crank: int = 0
+    names: dict[str, str] = field(default_factory=dict)
 
 
 def parse_transcript_entry(value: object) -> TranscriptEntry:
-    """Parse one entry of a "replay" message.
+    """Parse one entry of a "replay" message, or of a stored transcript.
 
     Raises:
         MarshalError: it is not an entry.
     """
     match value:
+        case {
+            "n": int(number),
+            "t": int(time_ms),
+            "d": delivery,
+            "sc": list(syscalls),
+            "r": None | str() as error,
+            "c": int(crank),
+            "k": dict(names),
+        }:
+            return TranscriptEntry(number, time_ms, delivery, syscalls, error, crank, names)
         case {"n": int(number), "t": int(time_ms), "d": delivery, "sc": list(syscalls), "r": None | str() as error}:
             return TranscriptEntry(number, time_ms, delivery, syscalls, error)
         case _:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from kernel_py.core.archive import export_archive, import_archive
 from kernel_py.core.store import Backend, Delta, MemoryBackend
-from kernel_py.hosts.memory import run_now
+from kernel_py.hosts.memory import MemoryHost, run_now
 from kernel_py.hosts.native.sqlite_store import SqliteBackend
 from kernel_py.wire.errors import StoreError
+from scripts.examples import read_example
 
 Reopen = Callable[[], Backend]
 
@@ -92,6 +95,48 @@ def test_a_bundle_dropped_and_added_in_one_delta_stays(reopen: Reopen) -> None:
     run_now(backend.commit(Delta(bundles={"b1-1": "one"})))
     run_now(backend.commit(Delta(bundles={"b1-1": "one"}, bundle_drops=["b1-1"])))
     assert run_now(reopen().read_bundle("b1-1")) == "one"
+
+
+def test_transcripts_and_bundles_are_listed(reopen: Reopen) -> None:
+    backend = reopen()
+    assert run_now(backend.list_transcripts()) == []
+    assert run_now(backend.list_bundles()) == []
+    transcript = [("v2", n, "x") for n in range(3, 13)] + [("v10", 1, "x"), ("v1", 1, "x"), ("v3", 1, "x")]
+    run_now(backend.commit(Delta(transcript=transcript, bundles={"b1-2": "", "b1-1": "x"})))
+    run_now(backend.commit(Delta(transcript_drops=["v3"])))
+    backend = reopen()
+    assert run_now(backend.list_transcripts()) == [("v1", 1, 1), ("v10", 1, 1), ("v2", 3, 12)]
+    assert run_now(backend.list_bundles()) == ["b1-1", "b1-2"]
+
+
+def test_what_is_exported_can_be_imported_elsewhere_and_back(reopen: Reopen) -> None:
+    host = MemoryHost()
+    launched = host.request("launch", read_example("counter"))
+    host.send(launched["root"], "increment", "5")
+    first, second, third = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    run_now(export_archive(host.backend, first.write))
+    run_now(import_archive(reopen(), first.getvalue()))
+    run_now(export_archive(reopen(), second.write))
+    again = MemoryBackend()
+    run_now(import_archive(again, second.getvalue()))
+    run_now(export_archive(again, third.write))
+    assert first.getvalue() == second.getvalue() == third.getvalue()
+    assert MemoryHost(again).send(launched["root"], "increment", "1")["value"] == "6"
+
+
+def test_an_abandoned_import_leaves_the_store_empty(reopen: Reopen) -> None:
+    backend = reopen()
+    archive = io.BytesIO()
+    host = MemoryHost()
+    host.request("launch", read_example("counter"))
+    run_now(export_archive(host.backend, archive.write))
+    with pytest.raises(StoreError, match="damaged in state: its last line is cut off"):
+        run_now(import_archive(backend, archive.getvalue()[: -len(archive.getvalue().split(b"\n")[-2]) * 2]))
+    backend = reopen()
+    assert run_now(backend.load()) == {}
+    assert run_now(backend.list_transcripts()) == []
+    assert run_now(backend.list_bundles()) == []
+    run_now(import_archive(backend, archive.getvalue()))
 
 
 def test_a_failed_sqlite_commit_stores_nothing(tmp_path: Path) -> None:

@@ -54,6 +54,14 @@ def test_the_order_of_files_does_not_matter() -> None:
     [
         (CONFIG, {}, "config.vats.a.source", "there is no file 'a.py'; given are: none"),
         (CONFIG, {"b.py": ""}, "config.vats.a.source", "given are: b.py"),
+        ({**CONFIG, "vats": {"a": {}}}, FILES, "config.vats.a", "'source' is missing"),
+        (
+            {**CONFIG, "vats": {"a": {"source": "a.py", "command": ["a"]}}},
+            FILES,
+            "config.vats.a.command",
+            "no 'command'",
+        ),
+        ({**CONFIG, "vats": {"a": {"kind": "command", "command": ["a"]}}}, FILES, "config.vats.a.kind", "does not run"),
         ({**CONFIG, "bootstrap": "b"}, FILES, "config.bootstrap", "there is no vat 'b'; the vats are: a"),
         ({**CONFIG, "services": ["log", "x"]}, FILES, "config.services[1]", "unknown service 'x'; this kernel has"),
         (CONFIG, [], "files", "must be an object"),
@@ -85,3 +93,24 @@ def test_too_much_source_is_refused() -> None:
 def test_a_kernel_without_services_says_so() -> None:
     with pytest.raises(RequestError, match="this kernel has: none"):
         parse({**CONFIG, "services": ["x"]}, FILES, ())
+
+
+@pytest.mark.parametrize(
+    "vat, path, message",
+    [
+        ({}, "config.vats.a", "'command' is missing"),
+        ({"command": []}, "config.vats.a.command", "is empty"),
+        ({"command": ["a"], "source": "a.py"}, "config.vats.a.source", "no 'source'"),
+        ({"command": [1]}, r"config.vats.a.command\[0\]", "must be a string"),
+    ],
+)
+def test_a_wrong_command_vat_is_refused(vat: dict[str, Any], path: str, message: str) -> None:
+    config = {"bootstrap": "a", "vats": {"a": {"kind": "command", **vat}}}
+    with pytest.raises(RequestError, match=f"{path}: .*{message}"):
+        parse_cluster(config, FILES, (), DEFAULT_LIMITS, kinds=("iframe", "command"))
+
+
+def test_a_host_that_has_the_kind_takes_a_command() -> None:
+    config = {"bootstrap": "a", "vats": {"a": {"kind": "command", "command": ["node", "a.mjs"]}}}
+    (vat,) = parse_cluster(config, {}, (), DEFAULT_LIMITS, kinds=("iframe", "command")).vats
+    assert vat == VatConfig("a", "", "command", {}, command=("node", "a.mjs"))

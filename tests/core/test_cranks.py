@@ -343,5 +343,5 @@ def test_the_transcript_has_the_delivery_and_the_syscalls(trio: Driver) -> None:
     assert trio.backend.transcripts["v1"][3] == (
         '{"n":3,"t":' + str(trio.now_ms - 1) + ',"d":["message","o+0",{"methargs":{"body":"#[\\"go\\",[]]","slots":[]},'
         '"result":"p-61"}],"sc":[["send","o-50",{"methargs":{"body":"#[\\"m\\",[]]","slots":[]},"result":null}],'
-        '["resolve",[["p-61",false,{"body":"#\\"x\\"","slots":[]}]]]],"r":null}'
+        '["resolve",[["p-61",false,{"body":"#\\"x\\"","slots":[]}]]]],"r":null,"c":4,"k":{"p-61":"kp41"}}'
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
 import random
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from kernel_py.core import schema
+from kernel_py.core.archive import import_archive
 from kernel_py.wire.limits import Limits
 from tests.hosts.realms import Asker, World
 from tests.virtual_loop import run_async
@@ -226,6 +228,52 @@ async def test_pitfall_12_a_missing_bundle_breaks_one_vat_and_not_the_boot(world
     assert f"no bundle {bundle}" in vats["v1"]["fault"]
     assert not stuck.done()
     stuck.cancel()
+
+
+@in_world
+async def test_a_running_host_exports_a_state_from_which_another_goes_on(world: World, asker: Asker) -> None:
+    cluster = await asker.launch(FILES, a=CELL, b=CELL)
+    sending = [asyncio.ensure_future(asker.send(cluster["root"], "relay", f"'b', {n}")) for n in range(30)]
+    counts = []
+    for _ in range(5):
+        archive: list[bytes] = []
+        await world.host.export(archive.append)  # type: ignore[union-attr]
+        other = World()
+        await import_archive(other.backend, archive)
+        await other.start()
+        there = Asker(other)
+        there.connect()
+        agreed = [await there.send(cluster["root"], "read")]
+        root = next(vat["root"] for vat in (await there.result("status"))["vats"] if vat["name"] == "b")
+        agreed.append(await there.send(root, "read"))
+        assert agreed[0] == agreed[1]
+        counts.append(len(ast.literal_eval(agreed[0])))
+        await asyncio.sleep(0.01)
+    await asyncio.gather(*sending)
+    assert len(ast.literal_eval(await asker.send(cluster["root"], "read"))) == 30
+    assert counts == sorted(counts)
+    assert counts[0] < 30
+
+
+@in_world
+async def test_a_vat_that_comes_back_during_an_export_waits_for_its_transcript(world: World, asker: Asker) -> None:
+    cluster = await asker.launch(FILES, a=CELL)
+    list_bundles = world.backend.list_bundles
+
+    async def list_slowly() -> list[str]:
+        await asyncio.sleep(5)
+        return await list_bundles()
+
+    world.backend.list_bundles = list_slowly  # type: ignore[method-assign]
+    archive: list[bytes] = []
+    exporting = asyncio.ensure_future(world.host.export(archive.append))  # type: ignore[union-attr]
+    sending = [asyncio.ensure_future(asker.send(cluster["root"], "add", str(n))) for n in range(3)]
+    await asyncio.sleep(1)
+    assert not any(send.done() for send in sending)
+    world.kill_realm("v1")
+    sending.append(asyncio.ensure_future(asker.send(cluster["root"], "add", "3")))
+    await exporting
+    assert await asyncio.gather(*sending) == ["1", "2", "3", "4"]
 
 
 @in_world

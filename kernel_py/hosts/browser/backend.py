@@ -31,6 +31,10 @@ class StoreBridge(Protocol):
 
     def findBundle(self, id: str) -> Awaitable[object]: ...  # noqa: A002, N802 (JavaScript's names)
 
+    def listTranscripts(self) -> Awaitable[str]: ...  # noqa: N802 (JavaScript's name)
+
+    def listBundles(self) -> Awaitable[str]: ...  # noqa: N802 (JavaScript's name)
+
     def closeStore(self) -> None: ...  # noqa: N802 (JavaScript's name)
 
 
@@ -59,6 +63,14 @@ class IndexedDbBackend:
         if not isinstance(text, str):
             raise missing_bundle(bundle)
         return text
+
+    async def list_transcripts(self) -> list[tuple[str, int, int]]:
+        ranges = json.loads(await _guard("the transcripts cannot be listed", self._store.listTranscripts()))
+        return [(vat, first, last) for vat, first, last in ranges]
+
+    async def list_bundles(self) -> list[str]:
+        bundles: list[str] = json.loads(await _guard("the bundles cannot be listed", self._store.listBundles()))
+        return bundles
 
     async def close(self) -> None:
         self._store.closeStore()

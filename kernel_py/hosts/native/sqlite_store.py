@@ -1,12 +1,16 @@
 """Kernel state in one SQLite file: the native host's backend.
 
 Owns the file's tables. WAL and ``synchronous=FULL``: a commit that returned survives a power cut. The file is
-locked while it is open, so that two kernels never run on one store.
+locked while it is open, so that two kernels never run on one store. A file beside it, ``-holder``, says who has it
+open; it is for people, and means nothing once the lock is gone.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
+import sys
 from pathlib import Path
 
 from kernel_py.core.store import Delta, missing_bundle, missing_entry
@@ -35,6 +39,8 @@ class SqliteBackend:
             StoreError: it is not such a store, is of another version, is open elsewhere, or cannot be written.
         """
         self._path = path
+        self._is_closed = False
+        self._holder = path.with_name(f"{path.name}-holder")
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=0)
         except sqlite3.Error as error:
@@ -43,10 +49,18 @@ class SqliteBackend:
             self._prepare()
         except sqlite3.Error as error:
             self._db.close()
-            raise StoreError(f"{path}: {_explain(error)}") from error
+            raise StoreError(f"{path}: {_explain(error)}{self._describe_holder(error)}") from error
         except StoreError:
             self._db.close()
             raise
+        program = " ".join([Path(part).name for part in sys.argv[:2]])
+        with contextlib.suppress(OSError):
+            self._holder.write_text(f"process {os.getpid()} ({program})")
+
+    def _describe_holder(self, error: Exception) -> str:
+        if "locked" not in str(error) or not self._holder.exists():
+            return ""
+        return f"; it is {self._holder.read_text()}"
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
@@ -110,8 +124,18 @@ class SqliteBackend:
             raise missing_bundle(bundle)
         return str(row[0])
 
+    async def list_transcripts(self) -> list[tuple[str, int, int]]:
+        ranges = "SELECT vat, min(number), max(number) FROM transcripts GROUP BY vat ORDER BY vat"
+        return [(vat, first, last) for vat, first, last in self._db.execute(ranges)]
+
+    async def list_bundles(self) -> list[str]:
+        return [bundle for (bundle,) in self._db.execute("SELECT id FROM bundles ORDER BY id")]
+
     async def close(self) -> None:
-        self._db.close()
+        if not self._is_closed:
+            self._is_closed = True
+            self._db.close()
+            self._holder.unlink(missing_ok=True)
 
 
 def _explain(error: Exception) -> str:

@@ -59,6 +59,8 @@ interface Bridge {
   commit(text: string): Promise<void>;
   readTranscript(vat: string, first: number, last: number): Promise<string>;
   findBundle(id: string): Promise<string | undefined>;
+  listTranscripts(): Promise<string>;
+  listBundles(): Promise<string>;
   closeStore(): void;
 }
 
@@ -152,6 +154,8 @@ function makeBridge({ store, link }: KernelOptions, senders: Map<number, (text: 
     commit: (text) => store.commit(text),
     readTranscript: (vat, first, last) => store.readTranscript(vat, first, last),
     findBundle: (id) => store.findBundle(id),
+    listTranscripts: () => store.listTranscripts(),
+    listBundles: () => store.listBundles(),
     closeStore: () => {
       store.close();
     },

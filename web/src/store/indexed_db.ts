@@ -137,6 +137,36 @@ export class IndexedDbStore {
     });
   }
 
+  /** Every transcript, as a JSON list of [vat, first number, last number], sorted by vat. */
+  listTranscripts(): Promise<string> {
+    return this.#run(async () => {
+      await this.#checkpoint();
+      const store = this.#begin(["transcripts"], "readonly").objectStore("transcripts");
+      const ranges: (readonly [string, number, number])[] = [];
+      for (;;) {
+        // An array sorts after every number: the first key after this vat's is the next one's.
+        const before = ranges.at(-1)?.[0];
+        const rest = before === undefined ? null : IDBKeyRange.lowerBound([before, []], true);
+        const head = await settle(store.openKeyCursor(rest));
+        if (head === null) return JSON.stringify(ranges);
+        const vat = parseVat(head.key);
+        const tail = await settle(store.openCursor(IDBKeyRange.bound([vat], [vat, []]), "prev"));
+        const span: unknown = tail?.value;
+        const last = tail === null || !Array.isArray(span) ? NaN : parseNumber(tail.key) + span.length - 1;
+        ranges.push([vat, parseNumber(head.key), last]);
+      }
+    });
+  }
+
+  /** The id of every bundle, as a JSON list, sorted. */
+  listBundles(): Promise<string> {
+    return this.#run(async () => {
+      await this.#checkpoint();
+      const keys = await settle(this.#begin(["bundles"], "readonly").objectStore("bundles").getAllKeys());
+      return JSON.stringify(keys.map(parseKey));
+    });
+  }
+
   close(): void {
     this.#closedBecause ||= "the store was closed";
     this.#database.close();
@@ -207,6 +237,11 @@ function apply(transaction: IDBTransaction, net: Net): void {
 
 function parseKey(value: unknown): string {
   return parseText({ key: value }, "key");
+}
+
+/** The vat in a key of a transcript. */
+function parseVat(key: IDBValidKey): string {
+  return parseKey(Array.isArray(key) ? key[0] : undefined);
 }
 
 /** The number in a key of a transcript. */

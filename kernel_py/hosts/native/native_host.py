@@ -1,0 +1,196 @@
+"""The kernel on CPython: joins `KernelHost` to a file, worker processes and this process's clock.
+
+Owns the joints, and one client of its own. Everything happens in one asyncio event loop; a `NativeKernel` is made and
+closed in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Self
+
+from kernel_py.core import schema
+from kernel_py.core.cluster_config import COMMAND_KIND, VAT_KINDS
+from kernel_py.core.control import COMMANDS
+from kernel_py.core.store import Backend
+from kernel_py.hosts.host import Client, KernelHost
+from kernel_py.hosts.links import LinkState
+from kernel_py.hosts.memory import RequestFailed
+from kernel_py.hosts.native.sqlite_store import SqliteBackend
+from kernel_py.hosts.native.workers import ANSWER_S_MAX, ProcessWorkers
+from kernel_py.wire.errors import HostFault
+from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
+
+_SEED_BYTES = 16
+_KEY_BYTES = 16
+
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+class NativeKernel:
+    """A kernel over a backend, with vats in worker processes. Use it as ``async with``.
+
+    Args:
+        on_event: takes the events of the log as they leave the kernel; without it none are made.
+        commands_allowed: whether cluster files may name programs to be run as vats.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        on_event: OnEvent | None = None,
+        commands_allowed: bool = False,
+        answer_s_max: float = ANSWER_S_MAX,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self.backend = backend
+        self._on_event = on_event
+        self._commands_allowed = commands_allowed
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._is_busy = False
+        self._has_lost = False
+        self._changed = asyncio.Event()
+        self.workers = ProcessWorkers(
+            find_command=lambda vat: self.host.kernel.get_vat(vat).command,
+            spawn=self._spawn,
+            on_end=self._worker_ended,
+            answer_s_max=answer_s_max,
+            limits=limits,
+        )
+        self.host = KernelHost(
+            backend=backend,
+            workers=self.workers,
+            clock_ms=lambda: int(time.time() * 1000),
+            seed=lambda: secrets.token_hex(_SEED_BYTES),
+            on_busy=self._set_busy,
+            spawn=self._spawn,
+            limits=limits,
+            kinds=(*VAT_KINDS, COMMAND_KIND) if commands_allowed else VAT_KINDS,
+        )
+        self.workers.listener = self.host
+        self._client: Client = self.host.connect(self._take)
+
+    @classmethod
+    def open(cls, store: Path, **options: Any) -> NativeKernel:
+        """A kernel over the store in a file.
+
+        Raises:
+            StoreError: the file cannot be used.
+        """
+        return cls(SqliteBackend(store), **options)
+
+    async def __aenter__(self) -> Self:
+        try:
+            if not self._commands_allowed:
+                _refuse_commands(await self.backend.load())
+            if self._on_event is not None:
+                self._client.receive('{"jsonrpc":"2.0","id":"subscribe","method":"subscribe"}')
+            await self.host.boot()
+            if self.host.failure is not None:
+                raise self.host.failure
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the workers, let what is being stored be stored, and release the storage."""
+        self.workers.close()
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
+        await self.backend.close()
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks[task] = None
+        task.add_done_callback(self._finish)
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            context = {"message": "a task of the kernel failed", "exception": error, "task": task}
+            asyncio.get_running_loop().call_exception_handler(context)
+
+    # --- requests -------------------------------------------------------------------------------
+
+    def _take(self, text: str) -> None:
+        message = json.loads(text)
+        if message.get("method") == "event":
+            if self._on_event is not None:
+                self._on_event(message["params"])
+            return
+        waiting = self._waiting.pop(message.get("id"), None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(message)
+
+    async def request(self, method: str, params: dict[str, Any] | None = None, *, key: str = "") -> Any:
+        """Make a control request and wait for its answer, which is then acknowledged.
+
+        Args:
+            key: the idempotency key; a new one by default.
+
+        Raises:
+            RequestFailed: it was answered with an error.
+        """
+        key = key or secrets.token_hex(_KEY_BYTES)
+        answer = self._waiting[key] = asyncio.get_running_loop().create_future()
+        text = json.dumps({"jsonrpc": "2.0", "id": key, "method": method, "params": params or {}})
+        self._client.receive(text)
+        message = await answer
+        if method in COMMANDS:
+            self._client.receive(json.dumps({"jsonrpc": "2.0", "method": "ack", "params": {"id": key}}))
+        if "error" in message:
+            raise RequestFailed(message["error"])
+        return message["result"]
+
+    async def idle(self) -> None:
+        """Wait until nothing is left to do.
+
+        Raises:
+            HostFault: what is left waits for vats that cannot be brought back.
+            KernelError: the kernel has failed.
+        """
+        while self._is_busy:
+            self._changed.clear()
+            if self._has_lost:
+                self._has_lost = False
+                await self._raise_if_stuck()
+            else:
+                await self._changed.wait()
+        if self.host.failure is not None:
+            raise self.host.failure
+
+    async def _raise_if_stuck(self) -> None:
+        vats = (await self.request("status"))["vats"]
+        working = [vat for vat in vats if vat["inflight"]]
+        broken = [vat for vat in working if vat.get("realm") == LinkState.BROKEN]
+        if broken and working == broken:
+            raise HostFault("\n".join(f"{vat['vat']} ({vat['name']}) cannot go on: {vat['fault']}" for vat in broken))
+
+    def _set_busy(self, is_busy: bool) -> None:  # noqa: FBT001 (a callback's form)
+        self._is_busy = is_busy
+        if not is_busy:
+            self._changed.set()
+
+    def _worker_ended(self) -> None:
+        self._has_lost = True
+        self._changed.set()
+
+
+def _refuse_commands(texts: dict[str, str]) -> None:
+    """A store must not run programs only because it says so."""
+    for key, text in texts.items():
+        if key.startswith(f"{schema.VATS}."):
+            _, vat, record = schema.decode(key, text)
+            if record.command and record.state is not schema.VatState.TERMINATED:
+                raise HostFault(f"{vat} ({record.name}) runs a program ({' '.join(record.command)}): allow commands")

@@ -1,0 +1,146 @@
+"""Worker processes by vat: the native host's `Workers`.
+
+Owns which process belongs to which vat, and what is run for each kind:
+
+    iframe, worker   this Python with `kernel_py.hosts.native.vat_process`: both are a process here
+    command          the program that the cluster file names
+
+A command's program is found by the kernel's PATH; it runs in the folder that the kernel was started in, with an empty
+environment, and may do whatever that user may.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import kernel_py
+from kernel_py.core.cluster_config import COMMAND_KIND
+from kernel_py.hosts.native.worker import Program, WorkerProcess
+from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
+
+ANSWER_S_MAX = 60.0
+"""Wall-clock time of one delivery: beyond it the worker counts as lost."""
+
+STARTING_MAX = 8
+"""Processes that start at the same time: more would only wait for one another."""
+
+_PACKAGE = Path(kernel_py.__file__).parent
+
+_VAT = """
+import importlib.util, sys
+path = sys.argv[1]
+spec = importlib.util.spec_from_file_location("kernel_py", path + "/__init__.py", submodule_search_locations=[path])
+sys.modules["kernel_py"] = module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+from kernel_py.hosts.native.vat_process import main
+main(int(sys.argv[2]))
+"""
+"""Makes this very package importable, and nothing that lies beside it."""
+
+_COMMAND = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit(1)
+os.execve(sys.argv[2], sys.argv[3:], {})
+"""
+"""Becomes the command, which ends when the kernel does, as Python vats do."""
+
+
+class Listener(Protocol):
+    """What hears of the workers: the kernel's host."""
+
+    def vat_text(self, vat: str, text: str) -> None: ...
+
+    def vat_lost(self, vat: str, reason: str) -> None: ...
+
+
+class ProcessWorkers:
+    """Makes, feeds and ends worker processes. Set `listener` before anything else.
+
+    Args:
+        find_command: the command line of a vat of kind "command".
+        spawn: starts a task.
+        on_end: told whenever a worker was given up, for whatever reason.
+    """
+
+    def __init__(
+        self,
+        *,
+        find_command: Callable[[str], Sequence[str]],
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        on_end: Callable[[], None] = lambda: None,
+        answer_s_max: float = ANSWER_S_MAX,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self.listener: Listener
+        self._find_command = find_command
+        self._spawn = spawn
+        self._on_end = on_end
+        self._answer_s_max = answer_s_max
+        self._limits = limits
+        self._workers: dict[str, WorkerProcess] = {}
+        self._starting = asyncio.Semaphore(STARTING_MAX)
+
+    def create(self, vat: str, incarnation: int, kind: str) -> None:
+        """Begin to start the vat's process; its hello follows."""
+        del incarnation  # a process lives no longer than the host that counts them
+        worker = WorkerProcess(
+            on_text=lambda text: self.listener.vat_text(vat, text),
+            on_lost=lambda reason: self._lost(vat, worker, reason),
+            answer_s_max=self._answer_s_max,
+            limits=self._limits,
+        )
+        self.destroy(vat)
+        self._workers[vat] = worker
+        self._spawn(self._start(vat, worker, kind))
+
+    async def _start(self, vat: str, worker: WorkerProcess, kind: str) -> None:
+        async with self._starting:
+            if self._workers.get(vat) is worker:
+                await worker.start(self._make_program(vat, kind))
+
+    def _make_program(self, vat: str, kind: str) -> Program:
+        python = [sys.executable, "-s", "-S", "-P", "-X", "utf8"]
+        pid = str(os.getpid())
+        if kind != COMMAND_KIND:
+            arguments = [*python, "-c", _VAT, str(_PACKAGE), pid]
+            return Program(arguments, {"PYTHONHASHSEED": "0"}, folder="/")
+        command = self._find_command(vat)
+        path = shutil.which(command[0]) or command[0]
+        return Program([*python, "-c", _COMMAND, pid, path, *command], {}, folder=str(Path.cwd()))
+
+    def _lost(self, vat: str, worker: WorkerProcess, reason: str) -> None:
+        if self._workers.get(vat) is worker:
+            del self._workers[vat]
+            self.listener.vat_lost(vat, reason)
+
+    def post(self, vat: str, text: str) -> None:
+        """Send a text to the vat's process. Lost without a sign if it is gone."""
+        worker = self._workers.get(vat)
+        if worker is not None:
+            worker.post(text)
+
+    def destroy(self, vat: str) -> None:
+        """End the vat's process at once, hung or not. Idempotent; nothing of it arrives afterwards."""
+        worker = self._workers.pop(vat, None)
+        if worker is not None:
+            worker.kill()
+            self._on_end()
+
+    def find_pid(self, vat: str) -> int | None:
+        """The vat's process, if it runs."""
+        worker = self._workers.get(vat)
+        return None if worker is None else worker.pid
+
+    def close(self) -> None:
+        """End every process."""
+        for vat in list(self._workers):
+            self.destroy(vat)
