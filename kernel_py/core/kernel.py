@@ -48,7 +48,7 @@ from kernel_py.core.state import KernelState
 from kernel_py.core.upgrades import Upgrades
 from kernel_py.core.vats import Vats
 from kernel_py.wire import protocol
-from kernel_py.wire.errors import HostFault, KernelBug, RequestError, StoreError, VatFault, cut_middle
+from kernel_py.wire.errors import HostFault, IllegalSyscall, KernelBug, RequestError, StoreError, VatFault, cut_middle
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
 
 _T = TypeVar("_T")
@@ -199,9 +199,27 @@ class Kernel:
             return
         self._log.console((vat, done.number), done.usage.console)  # of a faulty delivery too, then above all
         try:
-            self._transact(lambda: self._complete(vat, done))
+            if done.poison is not None:
+                self._poisoned(vat, done.number, cut_middle(done.poison, self._limits.error_chars_max))
+            else:
+                self._transact(lambda: self._complete(vat, done))
         except VatFault as fault:
             self.fault(vat, fault)
+
+    def _poisoned(self, vat: str, number: int, reason: str) -> None:
+        """A delivery was stopped: its message is rejected, and the vat goes on from before it.
+
+        A delivery that cannot be rejected ends the vat, or the upgrade that it is in.
+        """
+        first = self._find_first(vat)
+        if first is None or first.number != number:
+            raise IllegalSyscall(f"a reply to delivery {number}, which is not the next that was sent")
+        self._log.fault(vat, "PoisonMessage", reason)
+        self._outbox.restarts.append(vat)
+        if first.kind is ItemKind.MESSAGE:
+            self._transact(lambda: self._reject_inflight(vat, f"this message was stopped: {reason}"))
+        else:
+            self._transact(lambda: self._give_up(vat, f"{first.kind} was stopped: {reason}"))
 
     def _complete(self, vat: str, done: protocol.Done) -> None:
         kind, leave = self._cranks.complete(vat, done)
@@ -250,7 +268,8 @@ class Kernel:
         if inflight.attempts < self._limits.delivery_attempts_max:
             self._transact(lambda: self._retry(vat, inflight))
         elif inflight.kind is ItemKind.MESSAGE:
-            self._transact(lambda: self._reject_inflight(vat, reason))
+            error = f"the worker of {vat} died {inflight.attempts} times under this message: {reason}"
+            self._transact(lambda: self._reject_inflight(vat, error))
         else:
             self._transact(lambda: self._give_up(vat, f"{inflight.kind} failed {inflight.attempts} times: {reason}"))
 
@@ -269,20 +288,16 @@ class Kernel:
         self._state.set(schema.INFLIGHT, row, inflight._replace(attempts=inflight.attempts + 1))
         self._outbox.deliveries.append(_deliver(vat, inflight))
 
-    def _reject_inflight(self, vat: str, reason: str) -> None:
+    def _reject_inflight(self, vat: str, error: str) -> None:
         self._cranks.recall(vat)
         inflight = self._cranks.rewind(vat)
         if inflight.result is not None:
-            error = f"the worker of {vat} died {inflight.attempts} times under this message: {reason}"
             self._promises.settle(inflight.result, kmarshal.serialize_error(error), is_reject=True)
 
     def redeliver(self) -> None:
         """After a start from a stored state: give again every delivery whose outcome is unknown."""
         for vat in self._state.rows(schema.COUNTERS):
-            counters: schema.VatCounters = self._state.get(schema.COUNTERS, vat)
-            for number in range(counters.delivered + 1, counters.dispatched + 1):
-                inflight = self._state.get(schema.INFLIGHT, schema.inflight_row(vat, number))
-                self._outbox.deliveries.append(_deliver(vat, inflight))
+            self._outbox.deliveries.extend(self.get_inflight(vat))
 
     def dispatch(self, now_ms: int) -> None:
         """Turn queue items into deliveries, as long as there are some that may begin.
@@ -365,6 +380,13 @@ class Kernel:
 
     def living_vats(self) -> list[str]:
         return self._vats.living()
+
+    def get_inflight(self, vat: str) -> list[Deliver]:
+        """What a living vat was given and has not answered, in order: what to give to a realm made anew."""
+        counters = self._counters_of(vat)
+        numbers = range(counters.delivered + 1, counters.dispatched + 1)
+        rows = [self._state.get(schema.INFLIGHT, schema.inflight_row(vat, number)) for number in numbers]
+        return [_deliver(vat, row) for row in rows]
 
     def is_inflight(self, vat: str, number: int) -> bool:
         """Whether the vat still owes the reply to a delivery."""

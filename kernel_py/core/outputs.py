@@ -35,7 +35,8 @@ class Actions:
 
     Attributes:
         stops: terminated vats, whose realms the host destroys.
-        restarts: vats whose realm must be made anew before anything is delivered to them.
+        restarts: vats whose realm must be made anew, and given what is in flight (`Kernel.get_inflight`) and nothing
+            else that was given before.
     """
 
     deliveries: list[Deliver]

@@ -242,11 +242,14 @@ class KernelHost:
         """Take what a vat's realm says: one text of the protocol a line. Whatever it is, it cannot harm but the vat."""
         if self._is_early(lambda: self.vat_text(vat, text)):
             return
+        link = self._links.get(vat)
+        if link is None or self.failure is not None:
+            return
+        generation = link.generation
         for line in text.split("\n"):
-            link = self._links.get(vat)
-            if link is None or self.failure is not None or not self.kernel.is_alive(vat):
-                break
-            self._take_line(vat, link, line)
+            # What comes after the realm's end, or the vat's, is of no interest.
+            if link.generation == generation and self.kernel.is_alive(vat):
+                self._take_line(vat, link, line)
         self._pump()
 
     def _take_line(self, vat: str, link: Link, text: str) -> None:
@@ -283,6 +286,8 @@ class KernelHost:
         link.failures = 0
         link.memory_bytes = done.usage.memory_bytes
         self.kernel.complete(vat, done)
+        if done.poison is not None:
+            self._abandon(vat, link)
 
     def _take_hello(self, vat: str, link: Link, hello: protocol.Hello) -> None:
         if link.state is not LinkState.CREATING:
@@ -363,9 +368,9 @@ class KernelHost:
         if link.state is LinkState.BROKEN:
             link.step("mend")
             link.reason = ""
-        if link.can("lost"):
-            self._recreate(vat, link)
-        elif link.waiting:
+        self._abandon(vat, link)
+        link.waiting.extend(delivery.text for delivery in self.kernel.get_inflight(vat))
+        if link.waiting:
             self._create(vat, link)
 
     def _recreate(self, vat: str, link: Link) -> None:
@@ -378,15 +383,20 @@ class KernelHost:
         if link.waiting:
             self._create(vat, link)
 
+    def _abandon(self, vat: str, link: Link) -> None:
+        """End the realm; the kernel knows what is to be delivered to the next one."""
+        self._workers.destroy(vat)
+        if link.can("lost"):
+            link.step("lost")
+        link.generation += 1
+        link.sent.clear()
+        link.waiting.clear()
+
     def _lose(self, vat: str, link: Link, fault: HostFault) -> None:
         if not link.can("lost"):
             return
-        self._workers.destroy(vat)
-        link.step("lost")
-        link.generation += 1
         had_delivery = bool(link.sent or link.waiting)
-        link.sent.clear()
-        link.waiting.clear()
+        self._abandon(vat, link)
         link.failures += 1
         if had_delivery:
             self.kernel.worker_died(vat, fault)
@@ -424,7 +434,7 @@ class KernelHost:
             self._restart(vat)
         vats: dict[str, Link] = {}
         for delivery in actions.deliveries:
-            if kernel.is_inflight(delivery.vat, delivery.number):
+            if delivery.vat not in actions.restarts and kernel.is_inflight(delivery.vat, delivery.number):
                 link = vats[delivery.vat] = self._link(delivery.vat)
                 link.waiting.append(delivery.text)
         for vat, link in vats.items():

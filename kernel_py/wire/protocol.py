@@ -25,7 +25,7 @@ Vat to kernel:
         First text on every new port. `vat` is null in a fresh realm.
     ["ready", delivered]
         All entries were replayed.
-    ["done", number, ["ok", null] | ["error", text], [syscall, ...], usage]
+    ["done", number, ["ok", null] | ["error", text] | ["poison", text], [syscall, ...], usage]
         A delivery's outcome and its whole batch. `usage` is {"memory_bytes": int | null, "console": [text, ...]}.
     ["failed", text]
         The vat cannot go on: replay differed from the record, or it is ahead of the kernel.
@@ -85,12 +85,20 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A vat's reply. `error` is None if the delivery was carried out. `syscalls` are unparsed JSON."""
+    """A vat's reply.
+
+    Attributes:
+        error: why the vat cannot carry out the delivery, or None. It costs the vat its life.
+        poison: why the delivery was stopped in the middle, by its meter or a trap, or None. The realm is of no use any
+            more, and the vat goes on from before the delivery.
+        syscalls: unparsed JSON.
+    """
 
     number: int
     error: str | None
     syscalls: list[Any]
     usage: Usage
+    poison: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +188,8 @@ def parse_vat_text(text: object, limits: Limits) -> VatText:
                 raise IllegalSyscall(
                     f"{len(syscalls):,} syscalls in a batch; the limit is {limits.batch_syscalls_max:,}"
                 )
-            return Done(number, _parse_status(status), syscalls, _parse_usage(usage, limits))
+            fault, poison = _parse_status(status)
+            return Done(number, fault, syscalls, _parse_usage(usage, limits), poison)
         case [
             "hello",
             {"protocol": 1, "vat": None | str() as vat, "incarnation": int(incarnation), "delivered": int(delivered)},
@@ -194,12 +203,14 @@ def parse_vat_text(text: object, limits: Limits) -> VatText:
             raise IllegalSyscall(f"unknown message from a vat: {text:.200}")
 
 
-def _parse_status(status: object) -> str | None:
+def _parse_status(status: object) -> tuple[str | None, str | None]:
     match status:
         case ["ok", None]:
-            return None
+            return None, None
         case ["error", str(error)]:
-            return error
+            return error, None
+        case ["poison", str(reason)]:
+            return None, reason
         case _:
             raise IllegalSyscall(f"malformed delivery status: {status!r:.200}")
 

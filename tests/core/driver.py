@@ -8,6 +8,7 @@ dispatches, commits, and checks every invariant of the state (`tests.core.invari
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from dataclasses import replace
@@ -138,7 +139,11 @@ class Driver:
         for vat in actions.stops:
             self.stopped.append(vat)
             self._forget(vat)
-        for delivery in actions.deliveries:
+        for vat in actions.restarts:
+            self._forget(vat)
+        again = [self.kernel.get_inflight(vat) for vat in dict.fromkeys(actions.restarts) if self.kernel.is_alive(vat)]
+        others = [delivery for delivery in actions.deliveries if delivery.vat not in actions.restarts]
+        for delivery in (*itertools.chain(*again), *others):
             if self.kernel.is_inflight(delivery.vat, delivery.number):
                 if delivery.vat in self.inflight:
                     self.followers.setdefault(delivery.vat, []).append(delivery.text)
@@ -220,6 +225,11 @@ class Driver:
     def _lose(self, vat: str, reason: str) -> None:
         self._forget(vat)
         self.kernel.worker_died(vat, HostFault(reason))
+
+    def poison(self, name: str, reason: str = "out of gas") -> None:
+        """The vat's meter stops it in the middle of the delivery."""
+        number = json.loads(self.inflight[self.vat(name)])[1]
+        self.say(name, canonical.dump(["done", number, ["poison", reason], [], {"console": []}]))
 
     def handle(self, name: str, expected: JSON, *syscalls: JSON) -> None:
         """The vat must be carrying out `expected`, and replies with `syscalls`."""

@@ -1,15 +1,16 @@
-"""Upgrades, pauses, restarts, critical vats, reloaded clusters, revoked and pinned objects."""
+"""Upgrades, pauses, restarts, critical vats, reloaded clusters, revoked and pinned objects, poison messages."""
 
 from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from kernel_py.hosts.memory import MemoryHost, RequestFailed
-from tests.core.driver import GO, Driver, data, fulfill, message, refs, send, subscribe, text
+from tests.core.driver import GO, ONE_BY_ONE, Driver, data, fulfill, message, refs, send, subscribe, text
 
 BOB, CAROL = "o-50", "o-51"
 NEW = {"files": {"new.py": "x = 2"}, "source": "new.py"}
@@ -317,3 +318,40 @@ def test_a_reference_that_is_none_is_refused(trio: Driver) -> None:
         trio.query("revoke", object="ko999")
     with pytest.raises(RequestFailed, match=r"params\.object"):
         trio.query("pin", object="x")
+
+
+# --- poison messages --------------------------------------------------------------------------------
+
+
+def test_a_message_that_is_stopped_is_rejected_and_the_vat_goes_on_from_before_it(trio: Driver) -> None:
+    trio.reply("alice", send(BOB, "bomb", result="p+1"), subscribe("p+1"), send(BOB, "next", CAROL))
+    trio.poison("bob")
+    error = '#{"#error":"this message was stopped: out of gas","name":"Error"}'
+    trio.handle("alice", ["notify", [["p+1", True, data(error)]]])
+    trio.handle("bob", message("o+0", "next", "o-50"))
+    assert trio.kernel.get_delivered(trio.vat("bob")) == 2, "the start and the next"
+
+
+def test_what_was_given_ahead_comes_again_after_a_poison_message() -> None:
+    driver = Driver(limits=replace(ONE_BY_ONE, deliveries_inflight_max=3))
+    driver.launch("alice", "bob")
+    driver.ask("alice")
+    driver.reply("alice", send(BOB, "bomb", result="p+1"), send(BOB, "m2"), send(BOB, "m3"))
+    driver.poison("bob")
+    driver.handle("bob", message("o+0", "m2"))
+    driver.handle("bob", message("o+0", "m3"))
+    assert driver.promise(driver.kref("alice", "p+1")).state == "rejected"
+
+
+def test_poison_in_another_delivery_than_a_message_ends_the_vat(trio: Driver) -> None:
+    trio.request("collectGarbage", {"vat": trio.vat("bob")})
+    trio.poison("bob")
+    assert trio.reason_of("bob") == "reap was stopped: out of gas"
+
+
+def test_poison_in_a_new_incarnation_ends_the_upgrade_only(trio: Driver) -> None:
+    key = begin(trio, "bob")
+    trio.poison("bob")
+    with pytest.raises(RequestFailed, match="upgrade was stopped: out of gas"):
+        trio.result(key)
+    assert trio.state_of("bob") == "running"
