@@ -284,7 +284,11 @@ def make_promise() -> tuple[Promise[Any], Resolver[Any]]:
 
 
 def promise_for(loop: VatLoop, eventual: Future[Any] | Coroutine[Any, Any, Any]) -> Promise[Any]:
-    """The promise that settles as a future, task or coroutine of this vat does. The same for the same one."""
+    """The promise that settles as a future, task or coroutine of this vat does.
+
+    The same for the same one, until it is rejected: then a future or task gets another that is rejected likewise, and a
+    coroutine, which cannot be run again, one that says so.
+    """
     promises: Any = eventual.promises if isinstance(eventual, VatTask) else loop.promises
     known = promises.get(eventual)
     if known is not None:
