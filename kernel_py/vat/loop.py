@@ -48,10 +48,15 @@ class Unhandled(Protocol):
 
 
 class VatTask(asyncio.Task[Any]):
-    """A task whose hash is its number, so that asyncio's own sets of tasks are in a reproducible order."""
+    """A task whose hash is its number, so that asyncio's own sets of tasks are in a reproducible order.
+
+    Attributes:
+        promises: the promise that stands for it, if there is one, under itself: what `VatLoop.promises` is to others.
+    """
 
     def __init__(self, coro: Coroutine[Any, Any, Any], *, number: int, **options: Any) -> None:
         self._number = number
+        self.promises: dict[VatTask, Any] = {}
         super().__init__(coro, **options)
 
     def __hash__(self) -> int:

@@ -23,7 +23,7 @@ from enum import Enum, auto
 from types import CoroutineType, TracebackType
 from typing import Any, Generic, TypeVar, cast
 
-from kernel_py.vat.loop import Future, VatLoop, running_vat_loop
+from kernel_py.vat.loop import CancelledError, Future, VatLoop, VatTask, running_vat_loop
 from kernel_py.wire.passable import RemoteError, Tagged, make_remote_error
 
 T = TypeVar("T")
@@ -206,9 +206,14 @@ class Promise(Generic[T]):
 
     def settle_like(self, future: Future[Any]) -> None:
         """Settle as `future`, which is done, did."""
+        # Asked for, not raised: this frame would be in the traceback, and with it the future.
         try:
+            error = future.exception()
+        except CancelledError as cancelled:
+            error = cancelled
+        if error is None:
             self.resolve(future.result())
-        except BaseException as error:  # noqa: BLE001 (whatever it is, it is the future's outcome)
+        else:
             self.reject(error)
 
     def _follow(self, other: Promise[Any]) -> None:
@@ -279,9 +284,23 @@ def make_promise() -> tuple[Promise[Any], Resolver[Any]]:
 
 
 def promise_for(loop: VatLoop, eventual: Future[Any] | Coroutine[Any, Any, Any]) -> Promise[Any]:
-    """The promise that settles as a future, task or coroutine of this vat does. The same for the same one."""
-    promise = loop.promises.get(eventual)
-    if promise is None:
-        promise = loop.promises[eventual] = Promise(loop)
-        loop.as_future(eventual).add_done_callback(promise.settle_like)
-    return cast("Promise[Any]", promise)
+    """The promise that settles as a future, task or coroutine of this vat does.
+
+    The same for the same one, until it is rejected: then a future or task gets another that is rejected likewise, and a
+    coroutine, which cannot be run again, one that says so.
+    """
+    promises: Any = eventual.promises if isinstance(eventual, VatTask) else loop.promises
+    known = promises.get(eventual)
+    if known is not None:
+        return cast("Promise[Any]", known)
+    promise: Promise[Any] = Promise(loop)
+    promises[eventual] = promise
+
+    def settle(future: Future[Any]) -> None:
+        promise.settle_like(future)
+        if promise.state is State.REJECTED:
+            # Its traceback may lead to what the entry hangs on, and neither would ever go.
+            promises.pop(eventual, None)
+
+    loop.as_future(eventual).add_done_callback(settle)
+    return promise

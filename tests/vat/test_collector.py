@@ -100,8 +100,13 @@ class Vat(DrivenVat):
 
 
 @pytest.fixture(params=[False, True], ids=["collector", "late collector"])
-def vat(request):
-    return Vat(is_late=request.param)
+def is_late(request):
+    return request.param
+
+
+@pytest.fixture
+def vat(is_late):
+    return Vat(is_late=is_late)
 
 
 # Presences -------------------------------------------------------------------------------------
@@ -144,6 +149,50 @@ def test_cycles_of_the_heap_are_taken(vat):
 
 def test_an_error_that_was_reported_holds_nothing(vat):
     vat.run("held = args; raise ValueError('with a traceback')", O50)
+    assert vat.bring_out_your_dead() == [("dropImports", ["o-50"]), ("retireImports", ["o-50"])]
+
+
+PINS = {
+    "an asynchronous method that raised": "return await fail(args)",
+    "an error that was caught": "try: await fail(args)\n    except ValueError: pass",
+    "an error with a cause": "try: await fail(args)\n    except ValueError as error: raise KeyError('k') from error",
+    "a task that failed unseen": "asyncio.ensure_future(fail(args))",
+    "a task group": "async with asyncio.TaskGroup() as group: [group.create_task(fail(args)) for _ in range(2)]",
+    "a task that was passed, and awaited": "task = asyncio.ensure_future(fail(args)); E.when(task); await task",
+    "a coroutine that was passed, and held": "call = fail(args); await E.when(call)",
+    "a task that gave what holds it": "local = Local(); local.task = asyncio.ensure_future(give([local, args]));"
+    " await E.when(local.task)",
+    "a cancelled task": "task = asyncio.ensure_future(wait(args)); await asyncio.sleep(0); task.cancel()",
+    "a rejected promise": "await E.when(fail(args), None, lambda error: None)",
+    "a promise that is pending for ever": "E.when(make_promise()[0], lambda _: args)",
+    "a generator that was left": "next(yielding(args))",
+    "an asynchronous generator that was left": "async for _ in ayielding(args): break",
+    "a local send that failed": "try: await E(Local()).fail(args[0])\n    except AttributeError: pass",
+    "an endless recursion": "def again(args): again(args)\n    again(args)",
+}
+
+
+@pytest.mark.parametrize("pin", PINS)
+def test_nothing_of_the_machinery_holds_on_to_what_is_over(pin):
+    source = f"""
+async def fail(args):
+    held = args
+    raise ValueError("fails")
+async def wait(args): await asyncio.get_running_loop().create_future()
+async def give(value): return value
+def yielding(args):
+    yield args
+    yield args
+async def ayielding(args):
+    yield args
+    yield args
+class Local(Exo): pass
+class Root(Exo):
+  async def run(self, *args):
+    {PINS[pin]}
+"""
+    vat = DrivenVat(source)
+    vat.call("run", O50)
     assert vat.bring_out_your_dead() == [("dropImports", ["o-50"]), ("retireImports", ["o-50"])]
 
 

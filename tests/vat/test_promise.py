@@ -10,7 +10,7 @@ import pickle
 import pytest
 
 from kernel_py.vat.loop import VatLoop
-from kernel_py.vat.promise import Promise, Resolver, State, promise_for
+from kernel_py.vat.promise import Promise, Resolver, State, VatUpgraded, promise_for
 
 
 @pytest.fixture
@@ -160,6 +160,43 @@ def test_futures_and_coroutines_have_one_promise_each(loop):
         return await promise_for(loop, future), await promise_for(loop, coroutine)
 
     assert run(loop, main()) == (4, 5)
+
+
+def test_what_failed_has_another_promise_that_fails(loop):
+    async def fail():
+        raise ValueError("fails")
+
+    async def main():
+        task, coroutine, seen = asyncio.ensure_future(fail()), fail(), []
+        for eventual in (task, task, coroutine, coroutine):
+            with pytest.raises((ValueError, RuntimeError)) as raised:
+                await promise_for(loop, eventual)
+            seen.append(str(raised.value))
+        return seen
+
+    assert run(loop, main()) == ["fails", "fails", "fails", "cannot reuse already awaited coroutine"]
+
+
+def test_a_cancelled_task_rejects_its_promise(loop):
+    async def main():
+        task = asyncio.ensure_future(asyncio.get_running_loop().create_future())
+        promise = promise_for(loop, task)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await promise
+
+    run(loop, main())
+
+
+def test_a_promise_whose_vat_was_upgraded_says_so(loop):
+    async def main():
+        promise = Promise(loop)
+        promise.reject({"incarnationNumber": 3, "name": "vatUpgraded", "upgradeMessage": "new code"})
+        with pytest.raises(VatUpgraded, match="new code") as raised:
+            await promise
+        return raised.value.incarnation_number, raised.value.name, copy.deepcopy(raised.value).incarnation_number
+
+    assert run(loop, main()) == (3, "VatUpgraded", 3)
 
 
 def test_unhandled_rejections_are_listed_unless_somebody_looks(loop):

@@ -6,6 +6,7 @@ import decimal
 import enum
 import math
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
@@ -364,3 +365,11 @@ def test_value_that_doubles_at_every_level_is_refused_in_time() -> None:
     for _ in range(190):
         value = [value, value]
     assert "characters" in str(refusal_of(value, body_chars_max=100_000))
+
+
+def test_a_read_only_mapping_is_a_record():
+    frozen = MappingProxyType({"b": (1,), "a": MappingProxyType({})})
+    marshal = Marshal(value_to_slot=lambda _: None, slot_to_value=lambda *_: None)
+    assert marshal.serialize(frozen).body == marshal.serialize({"a": {}, "b": [1]}).body == '#{"a":{},"b":["+1"]}'
+    with pytest.raises(MarshalError, match=r"^x\['b'\]\[0\]: a set is not passable"):
+        marshal.serialize(MappingProxyType({"b": ({1},)}), "x")

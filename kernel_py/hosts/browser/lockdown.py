@@ -68,6 +68,8 @@ def cut_bridge() -> None:
     sys.path_importer_cache.clear()
     gc.collect()
     _check_nothing_left(js_types)
+    # What is there now stays: a vat that brings out its dead need not look at it each time.
+    gc.freeze()
 
 
 def _get_js_types() -> tuple[type, ...]:
