@@ -110,9 +110,9 @@ def test_a_second_run_goes_on_where_the_first_was(shell: Shell) -> None:
 
 
 def test_an_answer_that_is_a_reference_can_be_used(shell: Shell) -> None:
-    shell.run("run", "examples/bank", "--store", "s.db", "--quiet")
-    (found,) = shell.json("send", "ko20", "get_user", "'bob'")
-    assert shell.run("send", found["slots"][0], "balance", "--store", "s.db") == "650\n"
+    shell.run("run", "examples/counter", "--store", "s.db", "--quiet")
+    (made,) = shell.json("send", "ko20", "make_counter", "10")
+    assert shell.run("send", made["slots"][0], "read", "--store", "s.db") == "10\n"
 
 
 KEEPER = """

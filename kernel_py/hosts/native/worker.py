@@ -81,7 +81,7 @@ class WorkerProcess:
         except (OSError, ValueError) as error:
             self._lose(f"cannot start {program.arguments[0]}: {error}")
             return
-        # Over the pipes of a process that was killed meanwhile there is nothing to connect.
+        # The process may be killed while its pipes are being joined to the loop: then they are closed at the end.
         transport, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, cast("Any", process.stdin))
         self._input = transport
         self._transports.append(transport)
