@@ -244,14 +244,11 @@ def test_another_version_that_upgrades_the_database_ends_this_one(reopen: Callab
         run_now(backend.commit(Delta(puts={"a.1": "1"})))
 
 
-def test_a_hundred_thousand_keys_load_within_seconds(reopen: Callable[[], Backend], page: Page) -> None:
+def test_a_hundred_thousand_keys_load(reopen: Callable[[], Backend]) -> None:
     backend = reopen()
     puts = {f"v{n % 100}.clist.ko{n}": json.dumps(["R", f"o-{n}"]) for n in range(100_000)}
     run_now(backend.commit(Delta(puts=puts)))
-    backend = reopen()
-    loading_ms = page.evaluate("async (start = performance.now()) => (await store.load(), performance.now() - start)")
-    assert run_now(backend.load()) == puts
-    assert loading_ms < 5_000
+    assert run_now(reopen().load()) == puts
 
 
 def test_what_is_not_text_survives(reopen: Callable[[], Backend]) -> None:
