@@ -1,4 +1,4 @@
-"""wire, core and vat need nothing but Python's standard library."""
+"""wire, core, vat and wasm need nothing but Python's standard library."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "kernel_py"
-MODULES = sorted(path for layer in ("wire", "core", "vat") for path in (PACKAGE / layer).rglob("*.py"))
+MODULES = sorted(path for layer in ("wire", "core", "vat", "wasm") for path in (PACKAGE / layer).rglob("*.py"))
 
 
 def imported_packages(source: str) -> list[str]:

@@ -5,6 +5,7 @@
       StoreError           the host's: storage failed, is of another version, or is corrupt
       HostFault            the host's: a worker died or could not start
       RequestError         the client's: a control request that cannot be carried out
+      InvalidModule        the author's: a WebAssembly module that is malformed, or cannot be made deterministic
       VatFault             the vat's: the crank is dropped and the vat terminated
         IllegalSyscall       a syscall that is malformed or names what the vat does not hold
         DeliveryFault        the vat reported that it could not carry out a delivery at all
@@ -42,6 +43,22 @@ class RequestError(KernelError):
     def __init__(self, message: str, path: str = "") -> None:
         super().__init__(f"{path}: {message}" if path else message)
         self.path = path
+
+
+class InvalidModule(KernelError):
+    """A WebAssembly module is malformed, over a limit, or uses what cannot be made deterministic.
+
+    Attributes:
+        function: index of the function in which the fault lies, imports counted, or None.
+        offset: of the fault in the module's bytes, or None.
+    """
+
+    def __init__(self, message: str, *, function: int | None = None, offset: int | None = None) -> None:
+        place = [] if function is None else [f"function {function}"]
+        place += [] if offset is None else [f"offset {offset:#x}"]
+        super().__init__(f"{', '.join(place)}: {message}" if place else message)
+        self.function = function
+        self.offset = offset
 
 
 class VatFault(KernelError):

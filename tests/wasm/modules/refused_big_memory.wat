@@ -1,0 +1,2 @@
+;; More memory than there is for anyone.
+(module (memory 65536))

@@ -1,0 +1,2 @@
+;; Exceptions.
+(module (tag $t) (func (throw $t)))

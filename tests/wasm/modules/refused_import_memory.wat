@@ -1,0 +1,2 @@
+;; An imported memory.
+(module (import "kernel" "memory" (memory 1)))

@@ -1,0 +1,2 @@
+;; An unknown import.
+(module (import "kernel" "clock" (func (result i64))))

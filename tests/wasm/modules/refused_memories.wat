@@ -1,0 +1,2 @@
+;; Two memories.
+(module (memory 1) (memory 1))

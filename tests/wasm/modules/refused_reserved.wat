@@ -1,0 +1,2 @@
+;; An export with a reserved name.
+(module (func (export "kernel:gas")))

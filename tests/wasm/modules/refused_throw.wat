@@ -1,0 +1,2 @@
+;; An instruction of exception handling.
+(module (func nop nop (block (try_table))))

@@ -1,0 +1,14 @@
+"""The binaries in the repository are those of the texts beside them."""
+
+from __future__ import annotations
+
+import pytest
+
+from scripts.wat import ROOT, find_texts, translate
+
+pytestmark = pytest.mark.native
+
+
+@pytest.mark.parametrize("path", list(find_texts()), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_binary_is_that_of_the_text(path):
+    assert path.with_suffix(".wasm").read_bytes() == translate(path), "stale: python -m scripts.wat"
