@@ -7,7 +7,7 @@ A session goes through these states:
 
     FRESH --start--> REPLAYING --go--> READY --deliver--> READY
     REPLAYING --upgrade--> REPLAYING, READY --upgrade--> READY: the vat's next incarnation
-    any state --failure--> FAILED, in which everything is answered with the same failure
+    any state --failure--> FAILED, in which everything new is answered with the same failure
 
 Invariants:
     * `receive` never raises, whatever the text.
@@ -22,15 +22,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Protocol
 
 from kernel_py.vat.collector import Collect, collect_heap
 from kernel_py.vat.determinism import Ambient
 from kernel_py.vat.store import VatStore
-from kernel_py.vat.supervisor import Outcome, Supervisor
+from kernel_py.vat.supervisor import Supervisor
 from kernel_py.wire import canonical
 from kernel_py.wire.errors import MarshalError, cut_middle
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
+from kernel_py.wire.outcome import Outcome
 from kernel_py.wire.protocol import PROTOCOL_VERSION, TranscriptEntry, VatSpec, parse_transcript_entry
 
 
@@ -39,6 +40,19 @@ class Phase(Enum):
     REPLAYING = auto()
     READY = auto()
     FAILED = auto()
+
+
+class Vat(Protocol):
+    """What a session talks to: a vat of Python, or of another kind."""
+
+    def deliver(self, number: int, time_ms: int, delivery: object) -> Outcome:
+        """Carry out one delivery. What it raises is the host's fault, and ends the session."""
+
+    def succeed(self, spec: VatSpec) -> Vat:
+        """Be the vat's next incarnation, with its store and no heap; not started yet. This one is not used any more."""
+
+    def close(self) -> None:
+        """Let go of everything."""
 
 
 class VatSession:
@@ -50,6 +64,7 @@ class VatSession:
             own; by default one that only this vat's code sees.
         memory_bytes: tells the realm's memory, for people; None if it is not known.
         collect: lets Python's collector take what it can; tests control it.
+        make_vat: makes the vat of another kind than Python, at "start"; it has its own store, clock and entropy.
     """
 
     def __init__(
@@ -59,17 +74,19 @@ class VatSession:
         ambient: Ambient | None = None,
         memory_bytes: Callable[[], int | None] = lambda: None,
         collect: Collect = collect_heap,
+        make_vat: Callable[[VatSpec], Vat] | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._make_store = make_store
         self._ambient = Ambient() if ambient is None else ambient
         self._memory_bytes = memory_bytes
         self._collect = collect
+        self._make_vat = make_vat or self._make_python_vat
         self._limits = limits
         self._phase = Phase.FRESH
         self._failure = ""
         self._spec: VatSpec | None = None
-        self._supervisor: Supervisor | None = None
+        self._vat: Vat | None = None
         self._delivered = 0
         # By number, the deliveries whose answers the kernel may not have, and the answers.
         self._answered: dict[int, tuple[str, str]] = {}
@@ -92,7 +109,8 @@ class VatSession:
     def receive(self, text: str) -> list[str]:
         """Take one text from the kernel; the texts to send back, in order."""
         if self._phase is Phase.FAILED:
-            return [canonical.dump(["failed", self._failure])]
+            answers = [done for known, done in self._answered.values() if known == text]
+            return answers or [canonical.dump(["failed", self._failure])]
         try:
             match canonical.load(text):
                 case ["deliver", int(number), int(time_ms), delivery]:
@@ -112,8 +130,8 @@ class VatSession:
 
     def close(self) -> None:
         """Let go of the vat. Only for hosts in which one process has many vats."""
-        if self._supervisor is not None:
-            self._supervisor.close()
+        if self._vat is not None:
+            self._vat.close()
 
     # Messages ----------------------------------------------------------------------------------
 
@@ -122,21 +140,22 @@ class VatSession:
             return self._fail("this realm is a vat already; a new vat needs a new realm")
         spec = parse_spec(value)
         self._spec = spec
-        self._ambient.start(spec.seed, spec.vat)
-        self._supervisor = Supervisor(
-            spec, self._make_store(), self._ambient, limits=self._limits, collect=self._collect
-        )
+        self._vat = self._make_vat(spec)
         self._phase = Phase.REPLAYING
         return []
 
+    def _make_python_vat(self, spec: VatSpec) -> Vat:
+        self._ambient.start(spec.seed, spec.vat)
+        return Supervisor(spec, self._make_store(), self._ambient, limits=self._limits, collect=self._collect)
+
     def _upgrade(self, value: object) -> list[str]:
-        if self._supervisor is None or self._spec is None:
+        if self._vat is None or self._spec is None:
             return self._fail("an upgrade came before start")
         spec = parse_spec(value)
         if spec.vat != self._spec.vat or spec.incarnation != self._spec.incarnation + 1:
             return self._fail(f"incarnation {spec.incarnation} of {spec.vat} cannot follow {self._spec.incarnation}")
         self._spec = spec
-        self._supervisor = self._supervisor.succeed(spec)
+        self._vat = self._vat.succeed(spec)
         return []
 
     def _replay(self, entries: list[object]) -> list[str]:
@@ -152,6 +171,8 @@ class VatSession:
                     f"replay of delivery {entry.number} after {self._delivered}: the transcript has a gap"
                 )
             outcome = self._carry_out(entry.number, entry.time_ms, entry.delivery)
+            if outcome.poison is not None:
+                return self._fail(f"replay of delivery {entry.number} was stopped: {outcome.poison}")
             difference = describe_difference(entry, outcome)
             if difference is not None:
                 return self._fail(f"replay of delivery {entry.number} differs from the record. {difference}")
@@ -179,6 +200,9 @@ class VatSession:
             return self._fail(f"the vat is behind the kernel: it was given delivery {number} after {self._delivered}")
         outcome = self._carry_out(number, time_ms, delivery)
         status = ["ok", None] if outcome.error is None else ["error", outcome.error]
+        if outcome.poison is not None:
+            status = ["poison", outcome.poison]
+            self._fail(f"delivery {number} was stopped in the middle; this realm is of no use any more")
         usage = {"memory_bytes": self._memory_bytes(), "console": outcome.console}
         done = canonical.dump(["done", number, status, outcome.syscalls, usage])
         self._answered[number] = text, done
@@ -186,9 +210,9 @@ class VatSession:
         return [done]
 
     def _carry_out(self, number: int, time_ms: int, delivery: object) -> Outcome:
-        assert self._supervisor is not None
+        assert self._vat is not None
         self._delivered = number
-        return self._supervisor.deliver(number, time_ms, delivery)
+        return self._vat.deliver(number, time_ms, delivery)
 
     def _fail(self, reason: str) -> list[str]:
         if self._phase is not Phase.FAILED:

@@ -10,7 +10,6 @@ syscalls.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import CoroutineType
 from typing import Any
 
@@ -32,16 +31,8 @@ from kernel_py.wire.capdata import CapData
 from kernel_py.wire.deliveries import Delivery, StartVat, parse_delivery
 from kernel_py.wire.errors import MarshalError
 from kernel_py.wire.limits import Limits
+from kernel_py.wire.outcome import Outcome
 from kernel_py.wire.protocol import VatSpec
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a delivery did. `error` is None if it was carried out; `syscalls` are in JSON form."""
-
-    error: str | None
-    syscalls: list[list[Any]]
-    console: list[str]
 
 
 class Supervisor:

@@ -11,6 +11,7 @@ from kernel_py.vat.session import VatSession
 from kernel_py.vat.store import VatStore
 from kernel_py.wire import canonical, protocol
 from kernel_py.wire.limits import DEFAULT_LIMITS
+from kernel_py.wire.outcome import Outcome
 from tests.vat.driving import TIME_MS, DrivenVat, Failed, Ref, capdata, message
 
 COUNTER = """
@@ -289,3 +290,59 @@ def test_going_at_another_number_than_replayed_fails():
     session.receive(protocol.dump_replay(vat.transcript))
     [answer] = session.receive(protocol.dump_go(2))
     assert "the kernel counts 2 deliveries, the replay had 1" in answer
+
+
+# Vats of another kind --------------------------------------------------------------------------
+
+
+class Stopping:
+    """A vat that is stopped in the middle of its second delivery."""
+
+    def __init__(self):
+        self.deliveries = []
+
+    def deliver(self, number, time_ms, delivery):
+        self.deliveries.append((number, time_ms, delivery))
+        return Outcome(None, [], ["said"], poison="out of gas" if number == 2 else None)
+
+    def close(self):
+        self.deliveries.append("closed")
+
+
+@pytest.fixture
+def stopping():
+    vat = Stopping()
+    specs = []
+    session = VatSession(make_vat=lambda spec: specs.append(spec) or vat)
+    session.receive(protocol.dump_start(spec()))
+    assert specs == [spec()]
+    return session, vat
+
+
+def test_another_kind_of_vat_gets_the_deliveries(stopping):
+    session, vat = stopping
+    session.receive(protocol.dump_go(0))
+    [done] = session.receive(protocol.dump_deliver(1, TIME_MS, '["bringOutYourDead"]'))
+    assert json.loads(done) == ["done", 1, ["ok", None], [], {"memory_bytes": None, "console": ["said"]}]
+    session.close()
+    assert vat.deliveries == [(1, TIME_MS, ["bringOutYourDead"]), "closed"]
+
+
+def test_a_poison_message_is_answered_and_ends_the_session(stopping):
+    session, vat = stopping
+    session.receive(protocol.dump_go(0))
+    session.receive(protocol.dump_deliver(1, TIME_MS, '["bringOutYourDead"]'))
+    text = protocol.dump_deliver(2, TIME_MS, '["bringOutYourDead"]')
+    [done] = session.receive(text)
+    assert json.loads(done)[:4] == ["done", 2, ["poison", "out of gas"], []]
+    assert session.receive(text) == [done]
+    [failed] = session.receive(protocol.dump_deliver(3, TIME_MS, '["bringOutYourDead"]'))
+    assert "delivery 2 was stopped in the middle" in json.loads(failed)[1]
+    assert len(vat.deliveries) == 2
+
+
+def test_a_replay_that_is_stopped_fails(stopping):
+    session, _ = stopping
+    entries = [protocol.dump_transcript_entry(number, TIME_MS, '["bringOutYourDead"]', "[]", None) for number in (1, 2)]
+    [failed] = session.receive(protocol.dump_replay(entries))
+    assert "replay of delivery 2 was stopped: out of gas" in json.loads(failed)[1]
