@@ -1,14 +1,14 @@
-"""``python -m bench [native] [browser]``: measure, print, and leave ``out/bench.json`` and ``out/bench.png``."""
+"""``python -m bench [native] [wasm] [browser]``: measure, print, and leave ``out/bench.json`` and ``out/bench.png``."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from bench import browser, native
+from bench import browser, native, wasm
 from bench.figures import Figure, write
 
-PARTS = {"native": native.measure, "browser": browser.measure}
+PARTS = {"native": native.measure, "wasm": wasm.measure, "browser": browser.measure}
 OUT = Path(__file__).resolve().parent.parent / "out"
 
 

@@ -21,6 +21,8 @@ from kernel_py.vat import collections as vat_collections
 from kernel_py.vat import keys as vat_keys
 from kernel_py.vat import pillars, vdata
 from kernel_py.vat import schema as vat_schema
+from kernel_py.wasm import faults, interface
+from kernel_py.wasm.limits import WasmLimits
 from kernel_py.wire import capdata, deliveries, errors, limits, protocol, refs, syscalls
 
 State = TypeVar("State", bound=StrEnum)
@@ -90,10 +92,26 @@ def _field_docs(record: type) -> dict[str, str]:
     return docs
 
 
+def _limits_table(record: type) -> str:
+    docs = _field_docs(record)
+    rows = [(f"`{field.name}`", f"{field.default:,}", docs[field.name]) for field in dataclasses.fields(record)]
+    return _table(("limit", "default", "what it bounds, and why"), rows)
+
+
 def make_limits() -> str:
-    docs = _field_docs(limits.Limits)
-    rows = [(f"`{field.name}`", f"{field.default:,}", docs[field.name]) for field in dataclasses.fields(limits.Limits)]
-    return _page("Limits", _docstring(limits), _table(("limit", "default", "what it bounds, and why"), rows))
+    return _page("Limits", _docstring(limits), _limits_table(limits.Limits))
+
+
+def make_wasm() -> str:
+    codes = [(f"`{code.name}`", str(code.value)) for code in interface.Call]
+    return _page(
+        "Wasm vats",
+        _docstring(interface),
+        _table(("code", "value"), codes),
+        _docstring(faults, "Faults"),
+        "## Limits",
+        _limits_table(WasmLimits),
+    )
 
 
 def make_store() -> str:
@@ -174,6 +192,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/protocol.md": make_protocol,
     "reference/store.md": make_store,
     "reference/vat-store.md": make_vat_store,
+    "reference/wasm.md": make_wasm,
 }
 """The made pages, by path under docs/."""
 

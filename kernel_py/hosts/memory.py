@@ -34,6 +34,10 @@ def run_now(coroutine: Coroutine[Any, Any, _T]) -> _T:
     raise KernelBug("a synchronous backend waited")
 
 
+def _make_python_session(_spec: protocol.VatSpec, limits: Limits) -> VatSession:
+    return VatSession(limits=limits)
+
+
 class RequestFailed(KernelError):
     """A control request was answered with an error.
 
@@ -59,17 +63,26 @@ class MemoryHost:
         is_serial: bool = False,
         now_ms: Callable[[], int] | None = None,
         cranks_per_commit: int = 1,
+        make_session: Callable[[protocol.VatSpec, Limits], VatSession] | None = None,
     ) -> None:
         """Open a kernel over `backend`, a new one in memory by default.
 
         Args:
             now_ms: the clock; by default one that counts the host's own steps.
+            make_session: makes a vat's session, for vats of other kinds than Python.
             cranks_per_commit: at most so many cranks in one commit. Answers always wait for theirs.
         """
         self.backend = backend if backend is not None else MemoryBackend()
         self.limits = limits
         self.events: list[dict[str, Any]] = []
-        self._options = {"seed": seed, "is_serial": is_serial, "now_ms": now_ms, "cranks_per_commit": cranks_per_commit}
+        self._options = {
+            "seed": seed,
+            "is_serial": is_serial,
+            "now_ms": now_ms,
+            "cranks_per_commit": cranks_per_commit,
+            "make_session": make_session,
+        }
+        self._make_session = make_session or _make_python_session
         self._cranks_per_commit = cranks_per_commit
         self._uncommitted_cranks = 0
         self._ticks = 0
@@ -134,16 +147,18 @@ class MemoryHost:
         """Start a vat and bring it up to the kernel's record of it."""
         self._commit()
         texts: list[str] = []
+        specs: list[protocol.VatSpec] = []
         for incarnation in self.kernel.get_life(vat):
             spec = self.kernel.get_spec(
                 vat, incarnation, json.loads(run_now(self.backend.read_bundle(incarnation.bundle)))
             )
+            specs.append(spec)
             texts.append(protocol.dump_upgrade(spec) if incarnation.number else protocol.dump_start(spec))
             if incarnation.first <= incarnation.last:
                 entries = run_now(self.backend.read_transcript(vat, incarnation.first, incarnation.last))
                 texts.append(protocol.dump_replay(entries))
         texts.append(protocol.dump_go(self.kernel.get_delivered(vat)))
-        session = VatSession(limits=self.limits)
+        session = self._make_session(specs[0], self.limits)
         for reply in [reply for text in texts for reply in session.receive(text)]:
             parsed = protocol.parse_vat_text(reply, self.limits)
             if isinstance(parsed, protocol.Failed):

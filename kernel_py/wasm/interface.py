@@ -2,12 +2,23 @@
 
 A guest exports
 
-    memory                        its linear memory
-    alloc(size) -> pointer        room for `size` bytes that the host writes at once; 0 if there is none
-    deliver(pointer, size) -> status
-                                  carry out the delivery whose text is there; 0 if it was carried out
+    memory                              its linear memory
+    alloc(size) -> pointer              room for `size` bytes that the host writes at once; 0 if there is none
+    deliver(pointer, size) -> status    carry out the delivery whose text is there; 0 if it was carried out
 
-and imports what it needs of `IMPORTS`, from module ``kernel``. All texts are UTF-8, all sizes are in bytes.
+and imports what it needs of these, from module ``kernel``. Pointers and sizes are 32 bits, in bytes; each function
+gives 64 bits: a size, 0, or a code below zero (`Call`). All texts are UTF-8.
+
+| function                                   | does |
+|--------------------------------------------|------|
+| ``syscall(ptr, size)``                     | makes the syscall whose JSON text is there; it is acknowledged at once |
+| ``store_get(key, size)``                   | the size of the value at a key, which waits for ``take``; or ABSENT |
+| ``store_set(key, key_size, value, size)``  | sets a key |
+| ``store_delete(key, size)``                | removes a key, if it is there |
+| ``store_next_key(prior, size)``            | the size of the next key, which waits for ``take``; or ABSENT |
+| ``take(ptr, size)``                        | copies what waits to `ptr`, at most `size` bytes of it; how many |
+| ``print(ptr, size)``                       | a line for the log |
+| ``fail(ptr, size)``                        | says why ``deliver`` is about to return other than 0 |
 """
 
 from __future__ import annotations
@@ -58,16 +69,4 @@ IMPORTS: dict[tuple[str, str], Import] = {
     (MODULE, "print"): _TEXT,
     (MODULE, "fail"): _TEXT,
 }
-"""What a guest may import.
-
-| function                                   | does |
-|--------------------------------------------|------|
-| ``syscall(ptr, size)``                     | makes the syscall whose JSON text is there; it is acknowledged at once |
-| ``store_get(key, size)``                   | the size of the value at a key, which waits for ``take``; or ABSENT |
-| ``store_set(key, key_size, value, size)``  | sets a key |
-| ``store_delete(key, size)``                | removes a key, if it is there |
-| ``store_next_key(prior, size)``            | the size of the next key, which waits for ``take``; or ABSENT |
-| ``take(ptr, size)``                        | copies what waits to `ptr`, at most `size` bytes of it; how many |
-| ``print(ptr, size)``                       | a line for the log |
-| ``fail(ptr, size)``                        | says why ``deliver`` is about to return other than 0 |
-"""
+"""What a guest may import."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from scripts.wat import ROOT, find_texts, translate
@@ -12,3 +14,11 @@ pytestmark = pytest.mark.native
 @pytest.mark.parametrize("path", list(find_texts()), ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_binary_is_that_of_the_text(path):
     assert path.with_suffix(".wasm").read_bytes() == translate(path), "stale: python -m scripts.wat"
+
+
+DIGESTS = [line.split() for line in (ROOT / "scripts" / "guests.sha256").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("digest, path", DIGESTS, ids=[path for _, path in DIGESTS])
+def test_sources_and_binaries_in_c_belong_together(digest, path):
+    assert hashlib.sha256((ROOT / path).read_bytes()).hexdigest() == digest, "stale: scripts/guests.sh"
