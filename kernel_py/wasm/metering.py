@@ -49,6 +49,7 @@ _MAGIC = b"\0asm\1\0\0\0"
 _ORDER = (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 10, 11)
 _TYPE, _IMPORT, _FUNCTION, _TABLE, _MEMORY, _GLOBAL, _EXPORT, _START, _ELEMENT, _CODE, _DATA, _DATA_COUNT = range(1, 13)
 _ADDED_GLOBALS = 2
+_INTEGERS = (opcodes.I32, opcodes.I64)
 
 _Read = TypeVar("_Read", bound="Callable[[_ModulePass, Reader], bytes | None]")
 
@@ -74,8 +75,8 @@ class Metered:
         state: its mutable globals.
         has_memory: whether it has one.
         has_start: whether it has a start function; the host calls `START` before all else, once.
-        has_hidden_state: whether some of its state is neither in its memory nor in a global: then a copy of these is
-            not a snapshot.
+        has_hidden_state: whether some of its state is neither in its memory nor in an integer global: then a copy of
+            these is not a snapshot.
         function_names: of those that its name section names, by index.
     """
 
@@ -207,7 +208,7 @@ class _ModulePass:
             ),
             has_memory=module.memories > 0,
             has_start=module.start is not None,
-            has_hidden_state=around.has_hidden_state,
+            has_hidden_state=around.has_hidden_state or any(m and kind not in _INTEGERS for kind, m in module.globals),
             function_names=module.function_names,
         )
 

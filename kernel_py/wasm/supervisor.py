@@ -25,6 +25,7 @@ from kernel_py.wasm.faults import FaultClass, GuestFault
 from kernel_py.wasm.interface import ALLOC, DELIVER, EXPORTS
 from kernel_py.wasm.limits import DEFAULT_WASM_LIMITS, WasmLimits
 from kernel_py.wasm.metering import GAS, STACK, START, Metered
+from kernel_py.wasm.snapshots import SnapshotError, restore_snapshot, take_snapshot
 from kernel_py.wire import canonical
 from kernel_py.wire.errors import InvalidModule
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
@@ -101,6 +102,29 @@ class WasmSupervisor:
         self._store.commit()
         return Outcome(None, self._calls.take_batch(), console)
 
+    def take_snapshot(self) -> bytes:
+        """The vat's state between two deliveries, with its store.
+
+        Raises:
+            SnapshotError: it has not been started, or some of its state cannot be taken.
+        """
+        if self._instance is None or self._module is None:
+            raise SnapshotError("a vat that is not started has no state")
+        return take_snapshot(self._instance, self._module, self._store)
+
+    def restore_snapshot(self, data: bytes) -> None:
+        """Be where a snapshot was taken, instead of being started; the vat must be fresh, and its store empty.
+
+        Raises:
+            SnapshotError: it does not fit. This vat is of no use any more.
+            InvalidModule, GuestFault: as for a first delivery.
+        """
+        if self._instance is not None:
+            raise SnapshotError("only a fresh vat can be restored")
+        instance, module = self._instantiate()
+        restore_snapshot(data, instance, module, self._store)
+        self._store.commit()
+
     def close(self) -> None:
         if self._instance is not None:
             self._instance.close()
@@ -112,9 +136,11 @@ class WasmSupervisor:
         """The guest's status of one delivery."""
         instance = self._instance
         if instance is None:
-            instance = self._instantiate()
-        instance.set_global(GAS, self._gas)
-        instance.set_global(STACK, self._stack)
+            instance, module = self._instantiate()
+            if module.has_start:
+                self._refill(instance)
+                self._call(instance, START)
+        self._refill(instance)
         pointer = self._call(instance, ALLOC, len(text)) & 0xFFFF_FFFF
         try:
             instance.write(pointer, text)
@@ -126,7 +152,11 @@ class WasmSupervisor:
             raise GuestFault(FaultClass.DETERMINISTIC, f"{ALLOC}({len(text)}) has no room")
         return self._call(instance, DELIVER, pointer, len(text))
 
-    def _instantiate(self) -> Instance:
+    def _refill(self, instance: Instance) -> None:
+        instance.set_global(GAS, self._gas)
+        instance.set_global(STACK, self._stack)
+
+    def _instantiate(self) -> tuple[Instance, Metered]:
         module = self._module = self._prepare(self._read_module())
         for name, kind in EXPORTS.items():
             if module.exports.get(name) != kind:
@@ -135,11 +165,7 @@ class WasmSupervisor:
             raise InvalidModule("it has no memory")
         instance = self._instance = self._engine.instantiate(module, self._calls.functions)
         self._calls.attach(instance)
-        if module.has_start:
-            instance.set_global(GAS, self._gas)
-            instance.set_global(STACK, self._stack)
-            self._call(instance, START)
-        return instance
+        return instance, module
 
     def _read_module(self) -> bytes:
         try:

@@ -11,6 +11,7 @@ from dataclasses import asdict
 
 import pytest
 
+pytest.importorskip("resource", reason="it is not in Pyodide")
 from kernel_py.hosts.native import wasm_compile
 from kernel_py.hosts.native.artifacts import ArtifactStore
 from kernel_py.hosts.native.compile_queue import CompileQueue, CoolingDown
