@@ -188,7 +188,8 @@ class FunctionPass(StretchWriter):
         else:
             index = self.read_u32()
             types = self.around.types
-            if index >= len(types):
+            # Its number is signed, and below zero it is a type in more bytes than it needs.
+            if index >= len(types) or self.code[self.pos - 1] & 0x40:
                 raise self.fail(f"a block of type {index}; there are {len(types)}")
             params, results = len(types[index].params), len(types[index].results)
         if len(self._labels) > self.around.limits.nesting_max:

@@ -8,7 +8,7 @@ import pytest
 
 from kernel_py.wasm import bodies
 from kernel_py.wasm.limits import DEFAULT_WASM_LIMITS
-from kernel_py.wasm.metering import START
+from kernel_py.wasm.metering import START, meter
 from tests.wasm.sources import load, load_metered
 
 wasmtime = pytest.importorskip("wasmtime", exc_type=(ImportError, RuntimeError), reason="it is not in Pyodide")
@@ -136,6 +136,30 @@ def test_the_depth_that_is_reached_is_that_of_the_limit():
     with pytest.raises(wasmtime.Trap, match="unreachable"):
         running.call("depth", 110)
     assert running.stack < 0
+
+
+def write_recursion(kind, count):
+    """A function that calls itself for ever with `count` values alive, in locals or as operands."""
+    if kind == "locals":
+        before = "".join(f"(local.set {i + 1} (i64.add (local.get 0) (i64.const {i})))" for i in range(count))
+        after = "".join(f"(local.get {i + 1}) (i64.xor)" for i in range(count))
+        return f'(func $f (export "f") (param i64) (result i64) (local{" i64" * count}) {before} (call $f (local.get 0)) {after})'
+    operands = "".join(f"(i64.mul (local.get 0) (i64.const {i + 3}))" for i in range(count))
+    return f'(func $f (export "f") (param i64) (result i64) {operands} (call $f (local.get 0)) {"(i64.xor)" * count})'
+
+
+@pytest.mark.parametrize("kind", ["locals", "operands"])
+@pytest.mark.parametrize("count", [1, 30, 1_000])
+def test_pitfall_22_large_frames_count_for_what_they_take(kind, count):
+    metered = meter(bytes(wasmtime.wat2wasm(f"(module {write_recursion(kind, count)})")), imports={})
+    left = []
+    for opt in ("none", "speed"):
+        running = Running(metered, engine=make_engine(opt=opt))
+        with pytest.raises(wasmtime.Trap) as raised:
+            running.call("f", 7)
+        assert raised.value.trap_code is wasmtime.TrapCode.UNREACHABLE
+        left.append(running.stack)
+    assert left[0] == left[1] < 0
 
 
 # Values ----------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from kernel_py.wasm.interface import IMPORTS
 from kernel_py.wasm.limits import DEFAULT_WASM_LIMITS
 from kernel_py.wasm.metering import GAS, MEMORY, STACK, START, meter
 from kernel_py.wasm.opcodes import I32, I64
+from kernel_py.wasm.writer import write_bytes, write_section, write_vector
 from kernel_py.wire.errors import InvalidModule
 from tests.wasm.sources import load, load_metered
 
@@ -128,6 +129,17 @@ def test_added_globals_cannot_be_named_by_code():
     broken = code[: place + 3] + b"\x03" + code[place + 4 :]
     with pytest.raises(InvalidModule, match=r"global 3; there are 3"):
         meter(broken, imports={})
+
+
+def test_a_block_type_in_more_bytes_than_it_needs_is_refused():
+    """Some engines take 0xc0 0x7f for 0x40, an empty block; here it would be type 16,320."""
+    body = b"\x00\x02\xc0\x7f\x0b\x0b"
+    types = write_section(1, write_vector([b"\x60\x00\x00"] * 20_000))
+    code = (
+        b"\0asm\1\0\0\0" + types + write_section(3, b"\x01\x00") + write_section(10, write_vector([write_bytes(body)]))
+    )
+    with pytest.raises(InvalidModule, match="a block of type 16320"):
+        meter(code, imports={})
 
 
 BASICS = load("basics")
