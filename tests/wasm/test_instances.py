@@ -143,7 +143,8 @@ def write_recursion(kind, count):
     if kind == "locals":
         before = "".join(f"(local.set {i + 1} (i64.add (local.get 0) (i64.const {i})))" for i in range(count))
         after = "".join(f"(local.get {i + 1}) (i64.xor)" for i in range(count))
-        return f'(func $f (export "f") (param i64) (result i64) (local{" i64" * count}) {before} (call $f (local.get 0)) {after})'
+        body = f"(local{' i64' * count}) {before} (call $f (local.get 0)) {after}"
+        return f'(func $f (export "f") (param i64) (result i64) {body})'
     operands = "".join(f"(i64.mul (local.get 0) (i64.const {i + 3}))" for i in range(count))
     return f'(func $f (export "f") (param i64) (result i64) {operands} (call $f (local.get 0)) {"(i64.xor)" * count})'
 
