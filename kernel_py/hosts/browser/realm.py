@@ -7,48 +7,15 @@ memory image is made, and from then on only `receive`.
 from __future__ import annotations
 
 import gc
-import importlib
 import traceback
-from typing import Final
 
 from kernel_py.hosts.browser.lockdown import BUILTINS_CUT, cut_bridge
+from kernel_py.hosts.preloaded import preload
 from kernel_py.vat.determinism import install_determinism
 from kernel_py.vat.session import VatSession
 from kernel_py.wire import canonical
 
 __all__ = ["cut_bridge", "prepare", "receive"]
-
-_PRELOADED: Final = (
-    "asyncio",
-    "base64",
-    "bisect",
-    "collections",
-    "contextlib",
-    "copy",
-    "dataclasses",
-    "datetime",
-    "decimal",
-    "enum",
-    "fractions",
-    "functools",
-    "hashlib",
-    "heapq",
-    "itertools",
-    "json",
-    "math",
-    "operator",
-    "random",
-    "re",
-    "sqlite3",
-    "statistics",
-    "string",
-    "struct",
-    "textwrap",
-    "time",
-    "typing",
-    "uuid",
-)
-"""Of the standard library, what vats are likely to import: found in memory instead of being compiled."""
 
 _memory_bytes = 0
 
@@ -62,8 +29,7 @@ _session = VatSession(ambient=install_determinism(), memory_bytes=_get_memory_by
 
 def prepare() -> str:
     """Import what vats are likely to import. Returns the built-in modules to be cut off, separated by spaces."""
-    for name in _PRELOADED:
-        importlib.import_module(name)
+    preload()
     gc.collect()
     return " ".join(BUILTINS_CUT)
 

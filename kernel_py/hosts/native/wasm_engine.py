@@ -12,11 +12,11 @@ wasmtime is imported when the first engine is made.
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from kernel_py.hosts.native.epochs import TICK_NS, Ticker
 from kernel_py.hosts.native.guest_clock import ClockLimits, GuestClock
 from kernel_py.hosts.native.native_stack import call_with_stack
 from kernel_py.hosts.native.wasm_config import EngineConfig
@@ -32,11 +32,8 @@ from kernel_py.wire.errors import InvalidModule
 if TYPE_CHECKING:
     import wasmtime
 
-TICK_NS = 10_000_000
-"""An epoch."""
-_IDLE_TICKS_MAX = 100
 _PAGE_BYTES = 65_536
-_FAR_TICKS = 1 << 40
+FAR_TICKS = 1 << 40
 
 Compile = Callable[["wasmtime.Engine", Metered], "wasmtime.Module"]
 """Gives a module's compiled form; may remember it."""
@@ -88,7 +85,7 @@ class WasmtimeEngine:
         self._clock_limits = clock_limits or ClockLimits()
         self._compile = compile_module
         self._now_ns = now_ns
-        self._ticker = _Ticker(self.raw.increment_epoch)
+        self._ticker = Ticker(self.raw.increment_epoch)
 
     def instantiate(self, module: Metered, functions: Mapping[tuple[str, str], HostFunction]) -> WasmtimeInstance:
         compiled = self._compile(self.raw, module)
@@ -114,7 +111,7 @@ class WasmtimeInstance:
         *,
         limits: WasmLimits,
         clock: GuestClock,
-        ticker: _Ticker,
+        ticker: Ticker,
     ) -> None:
         import wasmtime  # noqa: PLC0415 (lazy)
 
@@ -131,7 +128,7 @@ class WasmtimeInstance:
             tables=limits.tables_max,
             memories=1,
         )
-        self._store.set_epoch_deadline(_FAR_TICKS)
+        self._store.set_epoch_deadline(FAR_TICKS)
         imports = [
             self._wrap(kind, functions[where, name]) if (where, name) in functions else self._make_stub(engine, kind)
             for where, name, kind in module.imports
@@ -243,71 +240,6 @@ class WasmtimeInstance:
         if trap_code is codes.ALLOCATION_TOO_LARGE:
             return GuestFault(FaultClass.TRANSIENT, "there is no memory", frames)
         return GuestFault(FaultClass.DETERMINISTIC, f"trap: {trap_code.name.lower().replace('_', ' ')}", frames)
-
-
-class _Ticker:
-    """Advances an engine's epoch every `TICK_NS` while some guest runs; a thread, made when it is first needed.
-
-    It goes on for a while after the last guest has ended: waking a thread for each call would cost more than the call.
-    """
-
-    def __init__(self, tick: Callable[[], None]) -> None:
-        self._tick = tick
-        self._condition = threading.Condition()
-        self._guests = 0
-        self._idle_ticks = 0
-        self._is_asleep = False
-        self._is_closed = False
-        self._thread: threading.Thread | None = None
-
-    def running(self) -> _Ticking:
-        return _Ticking(self)
-
-    def begin(self) -> None:
-        with self._condition:
-            self._guests += 1
-            self._idle_ticks = 0
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="epochs", daemon=True)
-                self._thread.start()
-            elif self._is_asleep:
-                self._condition.notify()
-
-    def end(self) -> None:
-        with self._condition:
-            self._guests -= 1
-
-    def close(self) -> None:
-        with self._condition:
-            self._is_closed = True
-            self._condition.notify()
-        if self._thread is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        with self._condition:
-            while not self._is_closed:
-                if self._idle_ticks >= _IDLE_TICKS_MAX:
-                    self._is_asleep = True
-                    self._condition.wait_for(lambda: self._guests or self._is_closed)
-                    self._is_asleep = False
-                # Not cut short by a guest that begins: epochs must not go faster than time.
-                self._condition.wait_for(lambda: self._is_closed, TICK_NS / 1e9)
-                self._idle_ticks = 0 if self._guests else self._idle_ticks + 1
-                self._tick()
-
-
-class _Ticking:
-    """The scope in which a guest runs."""
-
-    def __init__(self, ticker: _Ticker) -> None:
-        self._ticker = ticker
-
-    def __enter__(self) -> None:
-        self._ticker.begin()
-
-    def __exit__(self, *raised: object) -> None:
-        self._ticker.end()
 
 
 def _to_signed_32(value: int) -> int:
