@@ -125,6 +125,14 @@ class WasmSupervisor:
         restore_snapshot(data, instance, module, self._store)
         self._store.commit()
 
+    def succeed(self, spec: VatSpec) -> WasmSupervisor:
+        """Be the vat's next incarnation: its module, with a fresh memory and the store that there is."""
+        if self._instance is not None:
+            self._instance.close()
+        self._spec = spec
+        self._module = self._instance = None
+        return self
+
     def close(self) -> None:
         if self._instance is not None:
             self._instance.close()

@@ -12,7 +12,7 @@ from kernel_py.hosts.memory import MemoryHost
 from kernel_py.hosts.native.wasm import make_wasm_session
 from kernel_py.hosts.native.wasm_engine import WasmtimeEngine
 from kernel_py.vat.session import VatSession
-from tests.vat.driving import DrivenVat, Ref, capdata, message
+from tests.vat.driving import DrivenVat, capdata, message
 from tests.wasm.driving import DrivenWasm
 
 pytestmark = pytest.mark.native
@@ -35,7 +35,7 @@ def engine():
 # Delivery by delivery --------------------------------------------------------------------------
 
 DELIVERIES = [
-    message("o+0", "bootstrap", {"counter": Ref("o-50")}, {}),
+    message("o+0", "bootstrap", {}, {}),
     message("o+0", "increment"),
     message("o+0", "increment", 41, result="p-61"),
     message("o+0", "increment", by=-5),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import sqlite3
 
@@ -10,7 +11,9 @@ import pytest
 from kernel_py.hosts.native.wasm_engine import WasmtimeEngine
 from kernel_py.vat.store import VatStore
 from kernel_py.wasm.limits import DEFAULT_WASM_LIMITS
+from kernel_py.wire import protocol
 from kernel_py.wire.limits import DEFAULT_LIMITS
+from scripts.wat import ROOT
 from tests.vat.driving import TIME_MS, Failed, capdata
 from tests.wasm.driving import DrivenWasm
 from tests.wasm.sources import load
@@ -18,6 +21,7 @@ from tests.wasm.sources import load
 pytestmark = pytest.mark.native
 
 PUPPET = load("puppet")
+COUNTER_IN_C = (ROOT / "examples/wasm/counter_c.wasm").read_bytes()
 SMALL = dataclasses.replace(DEFAULT_WASM_LIMITS, gas_delivery=100_000)
 
 
@@ -214,6 +218,16 @@ def test_a_guest_that_goes_on_calling_a_broken_host_is_stopped(engine):
 def test_memory_is_told(vat):
     assert vat.session._memory_bytes() == 4 * 65_536
     assert DrivenWasm(vat.engine, PUPPET, start=False).session._memory_bytes() is None
+
+
+def test_a_wasm_vat_is_upgraded_to_another_module_with_its_store(engine):
+    vat = DrivenWasm(engine, COUNTER_IN_C)
+    vat.call("increment", 5)
+    files = {"vat.wasm": base64.b64encode(PUPPET).decode()}
+    vat.say(protocol.dump_upgrade(dataclasses.replace(vat.spec, incarnation=1, files=files)))
+    assert vat.deliver(["startVat", capdata(None)])[0] == "ok"
+    assert vat.told("g", "count.o+0") == ["1", "5"]
+    assert vat.session._memory_bytes() == 4 * 65_536
 
 
 def test_a_wasm_vat_replays(vat):
