@@ -55,7 +55,6 @@ class WasmSupervisor:
         self._engine = engine
         self._prepare = prepare
         self._limits = limits
-        self._wasm_limits = wasm_limits
         self._gas = wasm_limits.gas_delivery
         self._stack = wasm_limits.stack_slots_max
         self._calls = HostCalls(store, limits)
@@ -127,13 +126,12 @@ class WasmSupervisor:
         self._store.commit()
 
     def succeed(self, spec: VatSpec) -> WasmSupervisor:
-        """The supervisor of the vat's next incarnation, which has its vat store. This one is of no use then."""
+        """Be the vat's next incarnation: its module, with a fresh memory and the store that there is."""
         if self._instance is not None:
             self._instance.close()
-            self._instance = None
-        return WasmSupervisor(
-            spec, self._store, self._engine, self._prepare, limits=self._limits, wasm_limits=self._wasm_limits
-        )
+        self._spec = spec
+        self._module = self._instance = None
+        return self
 
     def close(self) -> None:
         if self._instance is not None:

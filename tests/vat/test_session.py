@@ -305,6 +305,10 @@ class Stopping:
         self.deliveries.append((number, time_ms, delivery))
         return Outcome(None, [], ["said"], poison="out of gas" if number == 2 else None)
 
+    def succeed(self, spec):
+        self.deliveries.append(spec.incarnation)
+        return self
+
     def close(self):
         self.deliveries.append("closed")
 
