@@ -130,8 +130,8 @@ class VatSession:
 
     def close(self) -> None:
         """Let go of the vat. Only for hosts in which one process has many vats."""
-        if self._vat is not None:
-            self._vat.close()
+        if self._supervisor is not None:
+            self._supervisor.close()
 
     # Messages ----------------------------------------------------------------------------------
 
@@ -149,13 +149,13 @@ class VatSession:
         return Supervisor(spec, self._make_store(), self._ambient, limits=self._limits, collect=self._collect)
 
     def _upgrade(self, value: object) -> list[str]:
-        if self._vat is None or self._spec is None:
+        if self._supervisor is None or self._spec is None:
             return self._fail("an upgrade came before start")
         spec = parse_spec(value)
         if spec.vat != self._spec.vat or spec.incarnation != self._spec.incarnation + 1:
             return self._fail(f"incarnation {spec.incarnation} of {spec.vat} cannot follow {self._spec.incarnation}")
         self._spec = spec
-        self._vat = self._vat.succeed(spec)
+        self._supervisor = self._supervisor.succeed(spec)
         return []
 
     def _replay(self, entries: list[object]) -> list[str]:
@@ -210,9 +210,9 @@ class VatSession:
         return [done]
 
     def _carry_out(self, number: int, time_ms: int, delivery: object) -> Outcome:
-        assert self._vat is not None
+        assert self._supervisor is not None
         self._delivered = number
-        return self._vat.deliver(number, time_ms, delivery)
+        return self._supervisor.deliver(number, time_ms, delivery)
 
     def _fail(self, reason: str) -> list[str]:
         if self._phase is not Phase.FAILED:
