@@ -98,6 +98,16 @@ def test_a_revoked_membership_of_the_chat_is_heard_no_more(control: Control, kin
     assert ast.literal_eval(control.call(names["alice"], "heard"))[-1] == "bob: quiet here"
 
 
+@pytest.mark.parametrize("kind", ["iframe", "worker"])
+def test_the_contacts_are_found_by_name_and_number(control: Control, kind: str) -> None:
+    launched = launch_example(control, "contacts", {"book": kind})
+    story = ast.literal_eval(launched["result"]["value"])
+    assert (story["count"], story["found"]) == (100, [{"name": "Grace Lamport", "phone": "+490000000065"}])
+    assert control.call(launched["root"], "fill", "400") == "500"
+    found = ast.literal_eval(control.call(launched["root"], "search", "'Ada Turing', 3"))
+    assert [row["phone"] for row in found] == ["+490000000090", "+490000000190", "+490000000290"]
+
+
 def test_the_bank_loses_and_repeats_nothing_while_the_service_worker_is_killed(
     plain: PlainChromium,
 ) -> None:

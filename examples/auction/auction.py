@@ -3,12 +3,14 @@
 Each bidder first commits: hands in a digest of the bid and a secret. When the bidding is closed they reveal bid and
 secret, and the house checks them against the digest. Who does not reveal, or reveals something else, is out. The
 highest bid wins, and pays what the second highest bid: so it is best to bid what the thing is worth to you.
+
+Auctions and paddles are durable: the house can get new code in the middle of the bidding, and nobody has to know.
 """
 
 import hashlib
 from typing import Annotated, Literal, TypedDict
 
-from kernel_py.vat import E, Exo, M, Nat, Presence, facet
+from kernel_py.vat import Durable, DurableMap, E, Exo, Facet, M, Nat, Presence, facet, field
 
 Digest = Annotated[str, M.matches("[0-9a-f]{64}")]
 Name = Annotated[str, M.length(1, 40)]
@@ -28,16 +30,24 @@ def seal(name: str, amount: int, secret: str) -> str:
     return hashlib.sha256(f"{name}|{amount}|{secret}".encode()).hexdigest()
 
 
-class Auction(Exo):
+class Board(Facet):
+    """What the public may see of an auction."""
+
+    def describe(self) -> dict[str, str | int]:
+        return {"thing": self.of.thing, "reserve": self.of.reserve, "phase": self.of.phase}
+
+    def get_outcome(self) -> Outcome:
+        return self.of.get_outcome()
+
+
+class Auction(Durable):
     """One thing to be sold. Who holds the auction itself leads it; bidders get paddles, the public the board."""
 
-    board = facet("describe", "get_outcome")
-
-    def __init__(self, thing: str, reserve: int):
-        self.thing = thing
-        self.reserve = reserve
-        self.phase = "bidding"
-        self.paddles = {}
+    thing: str
+    reserve: int
+    phase: str = field("bidding", guard=Phase)
+    paddles: DurableMap = field(default_factory=DurableMap)
+    board = facet(Board)
 
     def register(self, name: Name) -> "Paddle":
         """A paddle for a bidder; one for each name."""
@@ -51,7 +61,7 @@ class Auction(Exo):
         """No more bids; those who have committed, by name, may reveal them."""
         self._insist("bidding")
         self.phase = "revealing"
-        return sorted(name for name, paddle in self.paddles.items() if paddle.digest is not None)
+        return [name for name, paddle in self.paddles.items() if paddle.digest is not None]
 
     def close(self) -> Outcome:
         """Who has not revealed by now is out."""
@@ -59,19 +69,16 @@ class Auction(Exo):
         self.phase = "closed"
         return self.get_outcome()
 
-    def describe(self) -> dict[str, str | int]:
-        return {"thing": self.thing, "reserve": self.reserve, "phase": self.phase}
-
     def get_outcome(self) -> Outcome:
         self._insist("closed")
-        bids = {name: paddle.amount for name, paddle in sorted(self.paddles.items()) if paddle.amount is not None}
+        bids = {name: paddle.amount for name, paddle in self.paddles.items() if paddle.amount is not None}
         ranking = sorted(((-amount, name) for name, amount in bids.items() if amount >= self.reserve))
         return {
             "thing": self.thing,
             "winner": ranking[0][1] if ranking else None,
             "price": -ranking[1][0] if len(ranking) > 1 else self.reserve if ranking else 0,
             "bids": bids,
-            "out": sorted(name for name, paddle in self.paddles.items() if paddle.digest and paddle.amount is None),
+            "out": [name for name, paddle in self.paddles.items() if paddle.digest and paddle.amount is None],
         }
 
     def _insist(self, phase: Phase) -> None:
@@ -79,14 +86,13 @@ class Auction(Exo):
             raise RuntimeError(f"the auction of {self.thing} is {self.phase}, not {phase}")
 
 
-class Paddle(Exo):
+class Paddle(Durable):
     """The right to bid once, under one name."""
 
-    def __init__(self, auction, name):
-        self.auction = auction
-        self.name = name
-        self.digest = None
-        self.amount = None
+    auction: Auction
+    name: str
+    digest: str | None = None
+    amount: int | None = None
 
     def commit(self, digest: Digest) -> None:
         """Hand in the digest of a bid; a later one takes its place."""
@@ -103,9 +109,9 @@ class Paddle(Exo):
 
 
 class House(Exo):
-    def __init__(self):
-        self.bidders = {}
-        self.auctions = {}
+    def __init__(self, bidders, auctions):
+        self.bidders = bidders
+        self.auctions = auctions
 
     def open_auction(self, thing: Name, reserve: Nat = 0) -> Auction:
         if thing in self.auctions:
@@ -131,7 +137,7 @@ class House(Exo):
 
     async def bootstrap(self, vats, services):
         """Sell a painting, for which carol bids one thing and then says another."""
-        self.bidders = {name: bidder for name, bidder in vats.items() if name != "house"}
+        self.bidders.update({name: bidder for name, bidder in vats.items() if name != "house"})
         await E(self.bidders["carol"]).will_cheat()
         outcome = await self.run_auction("a painting", 100, {"alice": 120, "bob": 150, "carol": 110})
         print(f"{outcome['thing']} goes to {outcome['winner']} for {outcome['price']}")
@@ -139,4 +145,4 @@ class House(Exo):
 
 
 def build_root_object(powers, parameters, baggage):
-    return House()
+    return House(baggage.setdefault("bidders", DurableMap()), baggage.setdefault("auctions", DurableMap()))

@@ -207,6 +207,23 @@ class Vats:
         value = marshal.unserialize(CapData(result["body"], tuple(slots)))
         return Cluster(launched["cluster"], presences[config["bootstrap"]], presences, value)
 
+    def upgrade(self, vat: str, source: str | type | Builder, **parameters: Any) -> None:
+        """Give a vat new code: its durable objects stay, its root is a new one under the same reference.
+
+        Args:
+            vat: its name; the latest of that name.
+            source: the text of its file; or a class or function, as for `start`.
+        """
+        latest = [found for found, name in self._names.items() if name == vat][-1]
+        file = "upgraded.py"
+        if isinstance(source, str):
+            files = {file: source}
+        else:
+            config, files = self._prepare({"vats": {vat: {"source": source}}}, {})
+            file = config["vats"][vat]["source"]
+        self.host.request("upgradeVat", {"vat": latest, "files": files, "source": file, "parameters": parameters})
+        self.run_until_idle()
+
     def _prepare(self, config: Mapping[str, Any], files: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
         """The request for `config`, with files in place of classes and functions."""
         prepared, texts = dict(config), dict(files)

@@ -172,6 +172,23 @@ def test_a_crash_takes_nothing_away(vats: Vats):
     assert vats.console("Counter")[:1] == ["count is 5"]
 
 
+def test_an_upgrade_gives_a_vat_a_new_root_under_the_same_reference(vats: Vats):
+    def build_next(powers, parameters, baggage):
+        baggage["upgrades"] = baggage.get("upgrades", 0) + 1
+        return Counter(1000 * baggage["upgrades"] + parameters["more"])
+
+    counter = vats.start(Counter)
+    vats.call(counter).increment()
+    vats.upgrade("Counter", build_next, more=5)
+    assert vats.call(counter).increment() == 1006
+    vats.upgrade("Counter", build_next, more=7)
+    vats.crash()
+    assert vats.call(counter).increment() == 2008
+    with pytest.raises(RequestFailed, match="was not upgraded and goes on as it was"):
+        vats.upgrade("Counter", "not Python")
+    assert vats.call(counter).increment() == 2009
+
+
 def test_a_cluster_file_is_launched_with_its_sources(vats: Vats):
     bank = vats.launch(ROOT / "examples/bank")
     assert bank.result["audit"]["is_conserved"] is True

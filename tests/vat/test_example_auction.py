@@ -62,7 +62,7 @@ def test_the_public_cannot_lead_an_auction(vats: Vats, house: Cluster):
     vats.call(house.root).open_auction("a vase")
     board = vats.call(house.root).find_board("a vase")
     for method in ("close_bidding", "register", "close"):
-        with pytest.raises(AttributeError, match=r"Auction board has no method .*; it has: describe, get_outcome"):
+        with pytest.raises(AttributeError, match=r"Board has no method .*; it has: describe, get_outcome"):
             getattr(vats.call(board), method)()
 
 
@@ -83,3 +83,18 @@ def test_a_bid_is_neither_changed_after_closing_nor_copied_from_another(vats: Va
     vats.crash()
     vats.call(house.roots["alice"]).reveal()
     assert vats.call(auction).close()["bids"] == {"alice": 70}
+
+
+def test_the_house_gets_new_code_in_the_middle_of_the_bidding(vats: Vats, house: Cluster):
+    auction = vats.call(house.root).open_auction("a vase")
+    alice, bob = (vats.call(auction).register(name) for name in ("alice", "bob"))
+    vats.call(house.roots["alice"]).bid(alice, 70)
+    source = (EXAMPLES / "auction/auction.py").read_text("utf-8")
+    vats.upgrade("house", source + "\n# a new version\n")
+    vats.call(house.roots["bob"]).bid(bob, 50)
+    assert vats.call(auction).close_bidding() == ["alice", "bob"]
+    for name in ("alice", "bob"):
+        vats.call(house.roots[name]).reveal()
+    assert vats.call(auction).close()["price"] == 50
+    assert vats.call(vats.call(house.root).find_board("a vase")).get_outcome()["winner"] == "alice"
+    assert vats.call(house.root).run_auction("a cup", 1, {"carol": 2})["winner"] is None
