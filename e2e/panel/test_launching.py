@@ -29,7 +29,7 @@ def test_a_cluster_is_launched_by_keyboard_alone(open_panel: OpenPanel) -> None:
     press = panel.page.keyboard.press
     press("n")
     expect(panel.dialog.get_by_role("button", name="auction")).to_be_focused()
-    for _ in range(3):  # past the bank and the chat
+    for _ in range(4):  # past the bank, the chat and the contacts
         press("Tab")
     press("Enter")
     expect(panel.dialog.get_by_role("button", name="counter")).to_have_attribute("aria-pressed", "true")
