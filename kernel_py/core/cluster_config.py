@@ -239,6 +239,8 @@ def _parse_vat(name: str, vat: dict[str, Any], files: dict[str, str], kinds: tup
         raise RequestError(f"{needed!r} is missing: a vat of kind {kind!r} has one", path)
     if excluded in vat:
         raise RequestError(f"a vat of kind {kind!r} has no {excluded!r}", f"{path}.{excluded}")
+    if kind == COMMAND_KIND and "packages" in vat:
+        raise RequestError(f"a vat of kind {kind!r} imports nothing", f"{path}.packages")
     if not vat[needed]:
         raise RequestError("is empty", f"{path}.{needed}")
     source = vat.get("source", "")

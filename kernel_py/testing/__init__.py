@@ -11,7 +11,6 @@
 No browser, no threads, no waiting. See `kernel_py.testing.vats`.
 """
 
-from kernel_py.testing.folder import read_cluster
 from kernel_py.testing.vats import Cluster, Sent, Vats
 
-__all__ = ["Cluster", "Sent", "Vats", "read_cluster"]
+__all__ = ["Cluster", "Sent", "Vats"]

@@ -21,7 +21,7 @@ from types import CoroutineType
 from typing import Any, Self, TypeVar
 
 from kernel_py.hosts.memory import MemoryHost
-from kernel_py.testing.folder import read_cluster
+from kernel_py.hosts.native.cluster_files import read_cluster
 from kernel_py.vat import E, Exo, Presence, Promise
 from kernel_py.vat.promise import State
 from kernel_py.wire.capdata import CapData
@@ -193,8 +193,12 @@ class Vats:
         Raises:
             RequestFailed: the kernel refused it, a vat did not start, or ``bootstrap`` was rejected.
         """
-        config, texts = read_cluster(cluster) if isinstance(cluster, str | Path) else (cluster, files or {})
-        launched = self.host.launch(*self._prepare(config, texts))
+        if isinstance(cluster, str | Path):
+            read = read_cluster(Path(cluster))
+            config, files = read["config"], read["files"]
+        else:
+            config = cluster
+        launched = self.host.launch(*self._prepare(config, files or {}))
         self.run_until_idle()
         self._names |= {vat: name for name, vat in launched["vats"].items()}
         roots = {vat["vat"]: vat["root"] for vat in self.host.request("status")["vats"]}

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from kernel_py.hosts.memory import RequestFailed
-from kernel_py.testing import Vats, read_cluster
+from kernel_py.hosts.native.cluster_files import read_cluster
+from kernel_py.testing import Vats
 from kernel_py.testing.plugin import show_console
 from kernel_py.testing.vats import START_MS
 from kernel_py.vat import E, Exo, MarshalError, Presence, Promise, Tagged, make_promise
@@ -229,7 +230,7 @@ def test_a_folder_is_read_with_wheels_as_base64(tmp_path):
     (tmp_path / "lib/six-1-py3-none-any.whl").write_bytes(b"PK\x03\x04")
     (tmp_path / "notes.txt").write_text("not a source")
     files = {"a.py": "x", "lib/b.py": "y", "lib/six-1-py3-none-any.whl": "UEsDBA=="}
-    assert read_cluster(tmp_path) == read_cluster(tmp_path / "cluster.json") == (config, files)
+    assert read_cluster(tmp_path) == {"config": config, "files": files}
 
 
 def test_what_vats_printed_is_shown_below_a_failure(vats: Vats, capsys: pytest.CaptureFixture[str]):
