@@ -23,6 +23,19 @@ KINDS = {
 }
 
 
+AUCTION_KINDS = {
+    "iframe": dict.fromkeys(("house", "alice", "bob", "carol"), "iframe"),
+    "worker": dict.fromkeys(("house", "alice", "bob", "carol"), "worker"),
+    "mixed": {"house": "worker", "alice": "iframe", "bob": "worker", "carol": "iframe"},
+}
+
+CHAT_KINDS = {
+    "iframe": dict.fromkeys(("room", "alice", "bob", "mallory"), "iframe"),
+    "worker": dict.fromkeys(("room", "alice", "bob", "mallory"), "worker"),
+    "mixed": {"room": "iframe", "alice": "worker", "bob": "iframe", "mallory": "worker"},
+}
+
+
 def launch_example(control: Control, name: str, kinds: dict[str, str] | None = None) -> dict[str, Any]:
     launched: dict[str, Any] = control.request("launch", **read_example(name, kinds))
     return launched
@@ -60,6 +73,39 @@ def test_the_bank_conserves_money(control: Control, kinds: str) -> None:
     after = audit(control, launched["root"])
     assert (after["is_conserved"], after["repeated"]) == (True, [])
     assert after["requests"] == story["audit"]["requests"] + 50
+
+
+@pytest.mark.parametrize("kinds", AUCTION_KINDS)
+def test_the_auction_sells_to_the_highest_sealed_bid(control: Control, kinds: str) -> None:
+    launched = launch_example(control, "auction", AUCTION_KINDS[kinds])
+    story = ast.literal_eval(launched["result"]["value"])
+    assert (story["winner"], story["price"], story["out"]) == ("bob", 120, ["carol"])
+    again = control.call(launched["root"], "run_auction", "'a vase', 10, {'alice': 30, 'bob': 20}")
+    outcome = ast.literal_eval(again)
+    assert (outcome["winner"], outcome["price"], outcome["out"]) == ("alice", 20, [])
+
+
+@pytest.mark.parametrize("kinds", CHAT_KINDS)
+def test_a_revoked_membership_of_the_chat_is_heard_no_more(control: Control, kinds: str) -> None:
+    launched = launch_example(control, "chat", CHAT_KINDS[kinds])
+    story = ast.literal_eval(launched["result"]["value"])
+    assert story["members"] == ["alice", "bob"]
+    assert story["refused"] == ["the membership of mallory was revoked"] * 2
+    names = roots(control)
+    with pytest.raises(AssertionError, match="the membership of mallory was revoked"):
+        control.call(names["bob"], "say_as", "'mallory', 'still here?'")
+    control.call(names["bob"], "say", "'quiet here'")
+    assert ast.literal_eval(control.call(names["alice"], "heard"))[-1] == "bob: quiet here"
+
+
+@pytest.mark.parametrize("kind", ["iframe", "worker"])
+def test_the_contacts_are_found_by_name_and_number(control: Control, kind: str) -> None:
+    launched = launch_example(control, "contacts", {"book": kind})
+    story = ast.literal_eval(launched["result"]["value"])
+    assert (story["count"], story["found"]) == (100, [{"name": "Grace Lamport", "phone": "+490000000065"}])
+    assert control.call(launched["root"], "fill", "400") == "500"
+    found = ast.literal_eval(control.call(launched["root"], "search", "'Ada Turing', 3"))
+    assert [row["phone"] for row in found] == ["+490000000090", "+490000000190", "+490000000290"]
 
 
 def test_the_bank_loses_and_repeats_nothing_while_the_service_worker_is_killed(

@@ -26,7 +26,7 @@ const PYODIDE = join(ROOT, "node_modules/pyodide/");
 const PYODIDE_FILES = ["pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip"];
 
 /** Python packages that do not go into a browser. */
-const NATIVE_ONLY = ["kernel_py/hosts/native"];
+const NATIVE_ONLY = ["kernel_py/hosts/native", "kernel_py/testing"];
 
 /** Chromium's JavaScript; the manifest's minimum_chrome_version says the same. */
 const TARGET = "chrome137";

@@ -8,6 +8,8 @@ from pathlib import Path
 import hypothesis
 from hypothesis.configuration import set_hypothesis_home_dir
 
+pytest_plugins = ["kernel_py.testing.plugin"]
+
 ROOT = Path(__file__).resolve().parent.parent
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "repeatable")
 

@@ -28,8 +28,9 @@ def test_a_cluster_is_launched_by_keyboard_alone(open_panel: OpenPanel) -> None:
     panel = open_panel("")
     press = panel.page.keyboard.press
     press("n")
-    expect(panel.dialog.get_by_role("button", name="bank")).to_be_focused()
-    press("Tab")
+    expect(panel.dialog.get_by_role("button", name="auction")).to_be_focused()
+    for _ in range(4):  # past the bank, the chat and the contacts
+        press("Tab")
     press("Enter")
     expect(panel.dialog.get_by_role("button", name="counter")).to_have_attribute("aria-pressed", "true")
     panel.dialog.get_by_role("button", name="Launch", exact=True).focus()
@@ -120,7 +121,7 @@ def test_files_are_dropped_anywhere(panel: Panel) -> None:
 
 def test_dropping_something_else_says_so(panel: Panel) -> None:
     _drop(panel, {"picture.png": "x"})
-    expect(panel.page.get_by_role("alert")).to_contain_text("none of these is a .json or .py file")
+    expect(panel.page.get_by_role("alert")).to_contain_text("none of these is a .json, .py or .whl file")
 
 
 def test_a_launch_goes_on_when_its_dialog_is_closed(panel: Panel, kernel: FakeKernel) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from playwright.sync_api import expect
 
@@ -48,6 +49,25 @@ def test_tracebacks_of_several_errors_are_told_apart(panel: Panel, kernel: FakeK
     expect(report).to_contain_text("two")
     expect(report).to_contain_text("of the second")
     expect(report).not_to_contain_text("next delivery")
+
+
+def test_an_error_is_shown_with_its_way_through_all_vats(panel: Panel, kernel: FakeKernel) -> None:
+    """The shop raised it because of an error that the bank raised and the teller passed on."""
+    printed = {
+        ("v2", 51): ["error:liveSlots:v1#90001: in teller", "reported as error:liveSlots:v1#90001"],
+        ("v1", 50): ["error:liveSlots:v1#90001: in bank"],
+        ("v3", 52): ["error:liveSlots:v3#90002: in shop", "reported as error:liveSlots:v1#90001", "and on"],
+    }
+    for (vat, number), lines in printed.items():
+        for text in lines:
+            kernel.emit(json.dumps({"class": "Console", "vat": vat, "number": number, "text": text}))
+    kernel.do("kernel.nextErrorId = 'error:liveSlots:v3#90002'")
+    sent = panel.send("ko20", "fail", "2")
+    reports = sent.get_by_role("region", name="Traceback")
+    expect(reports).to_have_text([re.compile("^in shop"), "in bank", re.compile("^in teller")])
+    error = sent.get_by_role("group", name="Error")
+    for where in ("raised in vat", "which came of what was raised in vat bank (v1), delivery 50", "passed on in vat"):
+        expect(error).to_contain_text(where)
 
 
 def test_a_refused_request_shows_the_reason_and_the_place(panel: Panel) -> None:

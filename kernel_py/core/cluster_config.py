@@ -1,19 +1,22 @@
 """Cluster files: the JSON Schema, and its checked form.
 
-Owns the format ``{name?, bootstrap, services?, vats: {name: {source, kind?, parameters?}}}``; a vat of kind
-"command" has ``command`` in place of ``source``. The schema is the one that validates;
+Owns the format ``{name?, bootstrap, services?, vats: {name: {source, kind?, parameters?, packages?}}}``; a vat of
+kind "command" has ``command`` in place of ``source``. The schema is the one that validates;
 ``docs/cluster.schema.json`` is written from it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kernel_py.core import jsonschema
+from kernel_py.core.wheels import open_package
 from kernel_py.wire import canonical
 from kernel_py.wire.errors import RequestError
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
+from kernel_py.wire.protocol import PACKAGES_PATH
 
 VAT_KINDS = ("iframe", "worker")
 """Worker kinds of every host. Hosts without a browser run both in their own way."""
@@ -28,6 +31,30 @@ _END = r"$(?!\n)"
 """The end of the text: to Python, ``$`` is also before a last line's end."""
 
 _NAME = rf"^[A-Za-z_][A-Za-z0-9_\-]*{_END}"
+
+PACKAGES_SCHEMA: dict[str, Any] = {
+    "type": "array",
+    "description": "Pure Python wheels that this vat can import. The first that has a module wins.",
+    "items": {
+        "type": "object",
+        "required": ["name", "version", "sha256", "file"],
+        "additionalProperties": False,
+        "properties": {
+            "name": {"type": "string", "description": "The package's name on PyPI."},
+            "version": {"type": "string"},
+            "sha256": {
+                "type": "string",
+                "description": "The digest of the wheel.",
+                "pattern": rf"^[0-9a-f]{{64}}{_END}",
+            },
+            "file": {
+                "type": "string",
+                "description": "The wheel, beside the cluster file; in a launch request as base64.",
+                "pattern": rf"\.whl{_END}",
+            },
+        },
+    },
+}
 
 CLUSTER_SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -84,6 +111,7 @@ CLUSTER_SCHEMA: dict[str, Any] = {
                         "type": "object",
                         "description": "Passed to build_root_object as a dict.",
                     },
+                    "packages": PACKAGES_SCHEMA,
                     "critical": {
                         "type": "boolean",
                         "description": "Whether the whole cluster ends if this vat does. Default: false.",
@@ -97,7 +125,7 @@ CLUSTER_SCHEMA: dict[str, Any] = {
 
 _FILES_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "propertyNames": {"type": "string", "pattern": rf"^(?!/)(?!.*\.\.)[A-Za-z0-9_\-./]+{_END}", "maxLength": 200},
+    "propertyNames": {"type": "string", "pattern": rf"^(?!/)(?!.*\.\.)[A-Za-z0-9_\-./+]+{_END}", "maxLength": 200},
     "additionalProperties": {"type": "string"},
 }
 
@@ -119,7 +147,7 @@ class ClusterConfig:
     """A valid cluster file with its sources.
 
     Attributes:
-        files: canonical JSON of ``{path: text}``.
+        files: canonical JSON of ``{path: text}``, with wheels taken apart.
         text: the cluster file itself, as canonical JSON.
     """
 
@@ -144,7 +172,12 @@ def parse_cluster(
         RequestError: something is wrong with it; the path leads there.
     """
     jsonschema.validate(config, CLUSTER_SCHEMA, "config")
-    bundle = check_files(files, "files", limits)
+    packages = [
+        (name, f"{jsonschema.join('config.vats', name)}.packages[{index}]", package)
+        for name, vat in config["vats"].items()
+        for index, package in enumerate(vat.get("packages", ()))
+    ]
+    bundle = check_files(files, "files", limits, packages)
     vats = tuple(_parse_vat(name, vat, files, kinds) for name, vat in config["vats"].items())
     if config["bootstrap"] not in config["vats"]:
         known = ", ".join(config["vats"])
@@ -165,17 +198,35 @@ def parse_cluster(
     )
 
 
-def check_files(files: Any, path: str, limits: Limits) -> str:
-    """Check source files; canonical JSON of them.
+def check_files(files: Any, path: str, limits: Limits, packages: Sequence[tuple[str, str, dict[str, str]]] = ()) -> str:
+    """Check source files, and take apart the wheels that are wanted; canonical JSON of what vats get.
+
+    Args:
+        packages: vat's name, path in the request, and entry of each package.
 
     Raises:
         RequestError: something is wrong with them.
     """
     jsonschema.validate(files, _FILES_SCHEMA, path)
+    _insist_on_size(files, path, limits)
+    opened: dict[str, dict[str, str]] = {}
+    wanted: dict[str, list[str]] = {}
+    for name, package_path, package in packages:
+        opened[package["file"]] = open_package(package, files, package_path, chars_max=limits.source_chars_max)
+        wanted.setdefault(name, []).append(package["file"])
+    sources = {name: text for name, text in files.items() if name not in opened}
+    for package_files in opened.values():
+        sources |= package_files
+    if wanted:
+        sources[PACKAGES_PATH] = canonical.dump_sorted(wanted)
+        _insist_on_size(sources, path, limits)
+    return canonical.dump_sorted(sources)
+
+
+def _insist_on_size(files: dict[str, str], path: str, limits: Limits) -> None:
     source_chars = sum(map(len, files.values()))
     if source_chars > limits.source_chars_max:
         raise RequestError(f"{source_chars:,} characters of source; the limit is {limits.source_chars_max:,}", path)
-    return canonical.dump_sorted(files)
 
 
 def _parse_vat(name: str, vat: dict[str, Any], files: dict[str, str], kinds: tuple[str, ...]) -> VatConfig:
@@ -188,6 +239,8 @@ def _parse_vat(name: str, vat: dict[str, Any], files: dict[str, str], kinds: tup
         raise RequestError(f"{needed!r} is missing: a vat of kind {kind!r} has one", path)
     if excluded in vat:
         raise RequestError(f"a vat of kind {kind!r} has no {excluded!r}", f"{path}.{excluded}")
+    if kind == COMMAND_KIND and "packages" in vat:
+        raise RequestError(f"a vat of kind {kind!r} imports nothing", f"{path}.packages")
     if not vat[needed]:
         raise RequestError("is empty", f"{path}.{needed}")
     source = vat.get("source", "")
@@ -207,5 +260,7 @@ def reparse_cluster(
         RequestError: this kernel does not have what it asks for any more.
     """
     config = canonical.load(text)
+    for vat in config["vats"].values():
+        vat.pop("packages", None)  # they are among the files, taken apart
     files = {vat["source"]: "" for vat in config["vats"].values() if "source" in vat}
-    return parse_cluster(config, files, services, limits, kinds=kinds)
+    return replace(parse_cluster(config, files, services, limits, kinds=kinds), text=text)

@@ -166,7 +166,11 @@ class Commands:
 
     def _parse_code(self, vat: str, params: dict[str, Any]) -> NewCode:
         source = params.get("source", self._vats.get(vat).sources[-1][2])
-        files = check_files(params["files"], "params.files", self._limits)
+        name = self._vats.get(vat).name
+        packages = [
+            (name, f"params.packages[{index}]", package) for index, package in enumerate(params.get("packages", ()))
+        ]
+        files = check_files(params["files"], "params.files", self._limits, packages)
         if source not in params["files"]:
             given = ", ".join(sorted(params["files"])) or "none"
             raise RequestError(f"there is no file {source!r:.100}; given are: {given}", "params.source")

@@ -10,7 +10,7 @@ is sent, and its response is kept until the client acknowledges it. Queries chan
 | terminateVat | vat, reason? | {} |
 | terminateCluster | cluster, reason? | {} |
 | reloadCluster | cluster | as launch |
-| upgradeVat | vat, files, source?, parameters?, message? | incarnation; once the new one has started |
+| upgradeVat | vat, files, source?, packages?, parameters?, message? | incarnation; once the new one has started |
 | pauseVat, resumeVat, restartVat | vat | {} |
 | revoke, pin, unpin | object | {} |
 | collectGarbage | vat? | vats: those that were asked |
@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from kernel_py.core import jsonschema, kmarshal, literals, schema
+from kernel_py.core.cluster_config import PACKAGES_SCHEMA
 from kernel_py.core.clusters import describe_settled
 from kernel_py.core.outputs import Respond
 from kernel_py.core.promises import Promises
@@ -86,7 +87,8 @@ PARAMS: dict[str, dict[str, Any]] = {
     "terminateCluster": _params({"cluster": _TEXT}, {"reason": _REASON}),
     "reloadCluster": _params({"cluster": _TEXT}),
     "upgradeVat": _params(
-        {"vat": _TEXT, "files": {}}, {"source": _TEXT, "parameters": {"type": "object"}, "message": _REASON}
+        {"vat": _TEXT, "files": {}},
+        {"source": _TEXT, "packages": PACKAGES_SCHEMA, "parameters": {"type": "object"}, "message": _REASON},
     ),
     "pauseVat": _params({"vat": _TEXT}),
     "resumeVat": _params({"vat": _TEXT}),

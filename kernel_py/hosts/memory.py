@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from kernel_py.core.control import Call, parse_call
@@ -99,9 +99,21 @@ class MemoryHost:
         self._ticks += 1
         return self._ticks
 
-    def reopen(self) -> MemoryHost:
-        """A new host over the same backend; this one, and every vat in it, is forgotten as in a crash."""
-        return MemoryHost(self.backend, limits=self.limits, **self._options)  # type: ignore[arg-type]
+    def reopen(self, *, keep: Sequence[str] = ()) -> MemoryHost:
+        """A new host over the same backend; this one, and every vat in it, is forgotten as in a crash.
+
+        Args:
+            keep: vats whose realms live on, and are found again.
+        """
+        host = MemoryHost(self.backend, limits=self.limits, **self._options)  # type: ignore[arg-type]
+        host._sessions.update((vat, self._sessions.pop(vat)) for vat in keep)
+        return host
+
+    def close(self) -> None:
+        """Let go of all vats: their modules leave the process."""
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
 
     # --- the loop -------------------------------------------------------------------------------
 

@@ -2,10 +2,11 @@
 
 What a vat's code imports:
 
-    from kernel_py.vat import E, Exo, far, Promise, make_promise
-    from kernel_py.vat import Durable, DurableMap, field, facet, Facet, watch_promise
+    from kernel_py.vat import E, Exo, M, Nat, Promise, facet, far, make_promise
+    from kernel_py.vat import Durable, DurableMap, Facet, field, watch_promise
 """
 
+from kernel_py.vat.annotations import make_guard
 from kernel_py.vat.collections import (
     DurableMap,
     DurableSet,
@@ -19,6 +20,8 @@ from kernel_py.vat.collections import (
 from kernel_py.vat.durable import Durable, Facet, Virtual, facet, field
 from kernel_py.vat.eventual import E
 from kernel_py.vat.exo import Exo, far
+from kernel_py.vat.guards import Guard
+from kernel_py.vat.patterns import M, Nat
 from kernel_py.vat.presence import Presence
 from kernel_py.vat.promise import Promise, Resolver, VatUpgraded, make_promise
 from kernel_py.vat.watching import watch_promise
@@ -34,7 +37,10 @@ __all__ = [
     "E",
     "Exo",
     "Facet",
+    "Guard",
+    "M",
     "MarshalError",
+    "Nat",
     "Presence",
     "Promise",
     "RemoteError",
@@ -51,6 +57,7 @@ __all__ = [
     "facet",
     "far",
     "field",
+    "make_guard",
     "make_promise",
     "watch_promise",
 ]

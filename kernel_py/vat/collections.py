@@ -14,10 +14,11 @@ key does.
 
 Guards belong to a class, so that the next incarnation has them as well:
 
-    class Accounts(DurableMap, key=names, value=purses):
+    class Accounts(DurableMap, key=str, value=Purse):
         '''Purses by their owners' names.'''
 
-``guard.check(value, path)`` is called with each key and value that is put in, and raises if it does not like it.
+They are types and patterns, as in annotations of methods, or objects with a ``check(value, path)``, which is called
+with each key and value that is put in, and raises if it does not like it.
 
 Source: collectionManager.js; the reference, 4.4.
 """
@@ -38,6 +39,7 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, cast
 
 from kernel_py.vat import keys, schema
+from kernel_py.vat.annotations import make_guard
 from kernel_py.vat.representative import Representative, define
 from kernel_py.wire import canonical
 from kernel_py.wire.errors import MarshalError
@@ -64,9 +66,9 @@ class _Collection(Representative):
     def __init_subclass__(cls, *, key: object = None, value: object = None, **options: Any) -> None:
         super().__init_subclass__(**options)
         if key is not None:
-            cls._key_guard_ = key
+            cls._key_guard_ = make_guard(key)
         if value is not None:
-            cls._value_guard_ = value
+            cls._value_guard_ = make_guard(value)
         if cls.__module__ != __name__:
             define(cls)
 

@@ -45,6 +45,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, dataclass_transform
 
 from kernel_py.vat import schema
+from kernel_py.vat.annotations import make_guard
+from kernel_py.vat.exo import facet as facet_of_methods
 from kernel_py.vat.representative import Representative, define
 from kernel_py.wire.refs import Vref
 
@@ -63,7 +65,7 @@ class Field:
         self.name = ""
         self.default = default
         self.default_factory = default_factory
-        self.guard = guard
+        self.guard = None if guard is None else make_guard(guard)
 
     @property
     def has_default(self) -> bool:
@@ -87,7 +89,8 @@ def field(
     Args:
         default: the value for objects that are not given one.
         default_factory: called to make that value, such as `DurableMap`.
-        guard: ``guard.check(value, path)`` is called with each value assigned, and raises if it does not like it.
+        guard: a type or pattern that each value assigned must fit; or an object whose ``check(value, path)`` raises if
+            it does not like the value.
     """
     if default is not _ABSENT and default_factory is not None:
         raise TypeError("a field has a default or a default_factory, not both")
@@ -137,9 +140,18 @@ class FacetOf:
         raise AttributeError(f"the facet {self.name!r} cannot be replaced")
 
 
-def facet(cls: type[Facet]) -> Any:
-    """Declare, in a virtual or durable class, a facet of class `cls` under the name that this is assigned to."""
-    return FacetOf(cls)
+def facet(*what: Any) -> Any:
+    """Declare a facet, under the name that this is assigned to.
+
+    Args:
+        what: in a virtual or durable class, the facet's class. In any other exo's class, names of methods that it
+            offers; see `kernel_py.vat.exo.facet`.
+    """
+    match what:
+        case [type() as cls]:
+            return FacetOf(cls)
+        case _:
+            return facet_of_methods(*what)
 
 
 class _ObjectType(ABCMeta):

@@ -8,16 +8,25 @@ far object of this vat, or a promise, future or coroutine for one of these.
     await E(E(bank).open("alice")).deposit(payment)   # the second send does not wait for the first's answer
     E.send_only(log).note("started")                  # no answer, and no promise of one
     answer = await E(function)(1, 2)                  # a far function
+
+To mypy, with the plugin `kernel_py.testing.mypy_plugin`, a message has the methods of its target's class, and gives
+promises of what they return. To other type checkers and editors ``E(target)`` is `target`: they know its methods and
+what these take.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, Protocol, final
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, final, overload
 
 from kernel_py.vat.loop import running_vat_loop
 from kernel_py.vat.promise import Promise, State
 from kernel_py.wire.passable import Undefined
+
+T = TypeVar("T")
+
+MYPY = False
+"""True to mypy alone."""
 
 
 class Sender(Protocol):
@@ -30,7 +39,7 @@ class Sender(Protocol):
         """Send a message whose result nobody wants."""
 
 
-class _Send:
+class Send(Generic[T]):
     """A message being written: knows its target, then its method."""
 
     __slots__ = ("_deliver", "_target")
@@ -39,14 +48,15 @@ class _Send:
         self._target = target
         self._deliver = deliver
 
-    def __getattr__(self, method: str) -> Callable[..., Any]:
+    def __getattr__(self, method: str) -> Callable[..., Promise[Any]]:
         if method.startswith("_"):
             raise AttributeError(f"{method}: names with a leading underscore cannot be called from outside")
         target, deliver = self._target, self._deliver
         return lambda *args, **kwargs: deliver(target, method, args, kwargs)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._deliver(self._target, Undefined, args, kwargs)
+    def __call__(self, *args: Any, **kwargs: Any) -> Promise[Any]:
+        result: Promise[Any] = self._deliver(self._target, Undefined, args, kwargs)
+        return result
 
     def __repr__(self) -> str:
         return f"E({self._target!r})"
@@ -58,15 +68,27 @@ class _Eventual:
 
     __slots__ = ()
 
-    def __call__(self, target: object) -> _Send:
-        """Write a message to `target`: ``E(target).method(...)``, or ``E(target)(...)`` for a far function."""
-        sender: Sender = running_vat_loop().owner
-        return _Send(target, sender.send)
+    if MYPY or not TYPE_CHECKING:
 
-    def send_only(self, target: object) -> _Send:
+        @overload
+        def __call__(self, target: Awaitable[T]) -> Send[T]: ...
+
+        @overload
+        def __call__(self, target: T) -> Send[T]: ...
+
+        def __call__(self, target: object) -> Send[Any]:
+            """Write a message to `target`: ``E(target).method(...)``, or ``E(target)(...)`` for a far function."""
+            sender: Sender = running_vat_loop().owner
+            return Send(target, sender.send)
+
+    else:
+
+        def __call__(self, target: Awaitable[T] | T) -> T: ...
+
+    def send_only(self, target: object) -> Any:
         """As ``E(target)``, for a message whose result nobody wants: sends it, and gives None."""
         sender: Sender = running_vat_loop().owner
-        return _Send(target, sender.send_only)
+        return Send(target, sender.send_only)
 
     def when(
         self,

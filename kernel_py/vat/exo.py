@@ -1,19 +1,14 @@
-"""Far objects: what a vat lets others call.
+"""Far objects: what a vat lets others refer to. `kernel_py.vat.methods` says what of them can be called.
 
-Owns the rule of what is callable from outside: functions that an object's class defines under a name
-without a leading underscore. Never attributes of the instance, properties, nested classes, or anything
-with a leading underscore. A far function is called without a method name and has no methods.
+Owns the mark by which a far object is known, and facets: views of one exo that offer some of its methods.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
-from functools import partial, partialmethod
-from types import FunctionType, MethodType
+from collections.abc import Callable, Iterable
+from types import FunctionType
 from typing import Any, Final, TypeVar, cast
-
-from kernel_py.wire.passable import Undefined
 
 IFACE_PREFIX: Final = "Alleged: "
 _MARK: Final = "_far_iface_"
@@ -25,12 +20,18 @@ class Exo:
     """Base of classes whose instances may be called from other vats.
 
     Methods without a leading underscore are callable, with positional and keyword arguments, and may
-    be ``async``. Everything else, attributes and properties among it, is private to the vat.
+    be ``async``. Everything else, attributes and properties among it, is private to the vat. What a message brings,
+    and what the method gives, must fit the method's annotations; see `kernel_py.vat.annotations`.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls._far_iface_ = IFACE_PREFIX + cls.__name__
+        for name, member in list(vars(cls).items()):
+            if isinstance(member, FacetOfMethods):
+                if not cls._is_markable_:
+                    raise TypeError(f"{cls.__name__}.{name}: what lives in the vat store has facets with classes")
+                member.insist_on_methods(cls, name)
 
     _far_iface_ = IFACE_PREFIX + "Exo"
     _is_markable_ = True
@@ -39,18 +40,65 @@ class Exo:
         return f"<{type(self).__name__}>"
 
 
+def facet(*methods: str) -> Any:
+    """A facet of an exo, to be handed out in its stead: a far object that offers these methods of it, and no others.
+
+        class Purse(Exo):
+            depositor = facet("deposit", "get_currency")
+
+    ``purse.depositor`` is one object, always the same one of that purse, and lives as long as it does. To others it is
+    a ``Purse depositor``.
+    """
+    return FacetOfMethods(methods)
+
+
+class FacetOfMethods:
+    """A descriptor that gives an exo's facet of some methods."""
+
+    def __init__(self, methods: Iterable[str]) -> None:
+        self._methods = frozenset(methods)
+        self._name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def insist_on_methods(self, owner: type, name: str) -> None:
+        """Raise TypeError if a method that it names could not be called."""
+        for method in sorted(self._methods):
+            if method.startswith("_") or not callable(getattr(owner, method, None)):
+                raise TypeError(f"the facet {owner.__name__}.{name} names {method!r}, which is no public method of it")
+
+    def __get__(self, exo: Any, owner: type) -> Any:
+        if exo is None:
+            return self
+        view = exo.__dict__[self._name] = FacetView(exo, self._methods, f"{find_iface(exo)} {self._name}")
+        return view  # from now on found in the instance, before this is asked
+
+
+class FacetView:
+    """A facet of one exo."""
+
+    def __init__(self, exo: object, methods: frozenset[str], iface: str) -> None:
+        self.exo = exo
+        self.methods = methods
+        self._far_iface_ = iface
+
+    def __repr__(self) -> str:
+        return f"<{self._far_iface_.removeprefix(IFACE_PREFIX)}>"
+
+
 class FarFunction:
     """A far function made of a callable that cannot be marked itself, such as a bound method."""
 
     def __init__(self, function: Callable[..., Any], iface: str) -> None:
-        self._function = function
+        self.function = function
         self._far_iface_ = iface
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._function(*args, **kwargs)
+        return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:
-        return f"<far {self._function!r}>"
+        return f"<far {self.function!r}>"
 
 
 def far(target: T, iface: str | None = None) -> T:
@@ -72,7 +120,7 @@ def far(target: T, iface: str | None = None) -> T:
         raise TypeError(f"a {type(target).__name__} lives in the vat store: its class names it, and no mark is kept")
     if isinstance(target, FunctionType):
         text = IFACE_PREFIX + (iface or target.__name__)
-    elif isinstance(target, Exo) and iface is None:
+    elif isinstance(target, (Exo, FacetView)) and iface is None:
         return target
     elif type(target).__module__ == "builtins" and callable(target):
         return cast("T", FarFunction(target, IFACE_PREFIX + (iface or str(getattr(target, "__name__", "function")))))
@@ -97,64 +145,3 @@ def find_iface(value: object) -> str | None:
     if iface is not None and not isinstance(value, type):
         return cast("str", iface)
     return type(value)._far_iface_ if isinstance(value, Exo) else None
-
-
-def get_method(target: object, method: object) -> Callable[..., Any]:
-    """What a message to `target` calls.
-
-    Args:
-        method: the method's name, or `Undefined` to call a far function itself.
-
-    Raises:
-        AttributeError: there is no such method, or it is not callable from outside.
-        TypeError: `method` is no name, or `target` is no function.
-    """
-    if type(method) is str:
-        if not method.startswith("_"):
-            bound = find_method(target, method)
-            if bound is not None:
-                return bound
-        raise AttributeError(f"{_name(target)} has no method {method!r:.100}; {_offer(target)}")
-    if method is Undefined:
-        if callable(target):
-            return target
-        raise TypeError(f"{_name(target)} is not a function; {_offer(target)}")
-    raise TypeError(f"a method's name is text, not {type(method).__name__}")
-
-
-def find_method(target: object, name: str) -> Callable[..., Any] | None:
-    """What a class defines under `name`, bound to `target`; None if it is no method."""
-    cls = type(target)
-    if cls is FunctionType or cls is FarFunction:
-        return None
-    for klass in cls.__mro__:
-        member = klass.__dict__.get(name)
-        if member is not None:
-            if type(member) is FunctionType:
-                return MethodType(member, target)
-            if not _is_method(member):
-                return None
-            return cast("Callable[..., Any]", member.__get__(target, cls))
-    return None
-
-
-def _is_method(member: object) -> bool:
-    if isinstance(member, (FunctionType, staticmethod, classmethod, partialmethod)):
-        return True
-    if isinstance(member, (type, partial)) or not callable(member):  # a partial binds in some versions of Python only
-        return False
-    return hasattr(type(member), "__get__") and not hasattr(type(member), "__set__")
-
-
-def _name(target: object) -> str:
-    iface = find_iface(target)
-    return type(target).__name__ if iface is None else iface.removeprefix(IFACE_PREFIX)
-
-
-def _offer(target: object) -> str:
-    """What can be called instead."""
-    if isinstance(target, (FunctionType, FarFunction)):
-        return "it is a function, to be called itself"
-    names = sorted({name for klass in type(target).__mro__ for name in klass.__dict__ if not name.startswith("_")})
-    methods = [name for name in names if find_method(target, name) is not None]
-    return f"it has: {', '.join(methods)}" if methods else "it has no methods"

@@ -31,8 +31,9 @@ from kernel_py.vat.batch import Batch
 from kernel_py.vat.collections import DurableMap
 from kernel_py.vat.collector import Collect, Collector, collect_heap
 from kernel_py.vat.counters import Counters
-from kernel_py.vat.exo import find_iface, get_method
+from kernel_py.vat.exo import find_iface
 from kernel_py.vat.loop import Future, VatLoop
+from kernel_py.vat.methods import get_method
 from kernel_py.vat.pillars import NOTHING, Inheritance
 from kernel_py.vat.presence import Presence, iface_of, vref_of
 from kernel_py.vat.promise import Promise, State, promise_for
@@ -408,6 +409,10 @@ class Liveslots:
     def _make_error_id(self, error: BaseException) -> str | None:
         """An id by which the console of this delivery and whoever gets the error can find each other."""
         if isinstance(error, RemoteError):
+            if (
+                error.error_id is not None and error.__traceback__ is not None
+            ):  # it was raised here as well, by an await
+                self._report(error.error_id, error)
             return error.error_id
         error_id = f"error:liveSlots:{self._vat}#{_FIRST_ERROR_NUMBER + self._error_count}"
         self._error_count += 1

@@ -1,9 +1,10 @@
 """Modules of one vat: source files that see each other, and nobody else's.
 
 Owns the import of a vat's files. Each vat has its own table of modules; ``import purse`` in one of its files finds
-``purse.py`` beside the main file, or from the top of the files, before anything that Python itself has. All else
-is imported as usual, except for the modules that the host replaces (`replace`): the clock and entropy, where
-they cannot be replaced for the whole process.
+``purse.py`` beside the main file, or from the top of the files, or in one of the vat's packages, before anything that
+Python itself has. Nothing is installed: a package's files are among the vat's. All else is imported as usual, except
+for the modules that the host replaces (`replace`): the clock and entropy, where they cannot be replaced for the whole
+process.
 
 Modules are also entered in ``sys.modules`` under ``<vat>.<name>``, where dataclasses and typing look.
 """
@@ -11,8 +12,9 @@ Modules are also entered in ``sys.modules`` under ``<vat>.<name>``, where datacl
 from __future__ import annotations
 
 import builtins
+import importlib.util
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from posixpath import dirname, join, normpath
 from types import ModuleType
@@ -22,20 +24,35 @@ _import = builtins.__import__
 
 
 class VatModules:
-    """The modules of one vat."""
+    """The modules of one vat.
+
+    Args:
+        packages: the folders of the vat's packages.
+        replace: what to give a file that imports a module of Python's.
+    """
 
     def __init__(
-        self, vat: str, files: Mapping[str, str], main: str, *, replace: Callable[[ModuleType], ModuleType]
+        self,
+        vat: str,
+        files: Mapping[str, str],
+        main: str,
+        *,
+        replace: Callable[[ModuleType], ModuleType],
+        packages: Sequence[str] = (),
     ) -> None:
         self._vat = vat
         self._files = {normpath(path): text for path, text in files.items()}
         self._main = normpath(main)
         folder = dirname(self._main)
-        self._folders = [folder, ""] if folder else [""]
+        self._folders = [*([folder] if folder else []), "", *packages]
         self._replace = replace
         self._modules: dict[str, ModuleType] = {}
         self._top = ModuleType(vat)  # what "from . import" at the top level imports from
         self._builtins = {**vars(builtins), "__import__": self._import}
+        self._importlib = ModuleType("importlib")
+        self._importlib.__dict__.update(
+            import_module=self._import_module, __getattr__=lambda name: getattr(importlib, name)
+        )
         self.sources: dict[str, str] = {}
 
     def load_main(self) -> ModuleType:
@@ -95,7 +112,14 @@ class VatModules:
         scope: Mapping[str, Any] | None,
         wanted: tuple[str, ...] | None,
     ) -> ModuleType:
-        return self._replace(_import(name, importer, scope, wanted or (), 0))
+        module = _import(name, importer, scope, wanted or (), 0)
+        return self._importlib if module is importlib else self._replace(module)
+
+    def _import_module(self, name: str, package: str | None = None) -> ModuleType:
+        """What a vat's file gets as ``importlib.import_module``. Modules know themselves as ``<vat>.<name>``."""
+        resolved = importlib.util.resolve_name(name, package).removeprefix(f"{self._vat}.")
+        found = self._provide(resolved)
+        return self._replace(importlib.import_module(resolved)) if found is None else found
 
     def _provide(self, name: str) -> ModuleType | None:
         """The vat's own module of that dotted name, run if it has not been; None if no file has it."""

@@ -17,8 +17,9 @@ from typing import Any
 
 from kernel_py.vat.batch import Batch
 from kernel_py.vat.copier import Copier, Packed
-from kernel_py.vat.exo import find_iface, get_method
+from kernel_py.vat.exo import find_iface
 from kernel_py.vat.loop import Future, VatLoop
+from kernel_py.vat.methods import get_method
 from kernel_py.vat.presence import Presence, vref_of
 from kernel_py.vat.promise import Promise, State, promise_for
 from kernel_py.vat.slots import Slots

@@ -27,12 +27,13 @@ from kernel_py.vat.promise import Promise, State
 from kernel_py.vat.representative import Representative
 from kernel_py.vat.store import VatStore
 from kernel_py.vat.tracebacks import format_error
+from kernel_py.wire import canonical
 from kernel_py.wire.capdata import CapData
 from kernel_py.wire.deliveries import Delivery, StartVat, parse_delivery
 from kernel_py.wire.errors import MarshalError
 from kernel_py.wire.limits import Limits
 from kernel_py.wire.outcome import Outcome
-from kernel_py.wire.protocol import VatSpec
+from kernel_py.wire.protocol import PACKAGES_PATH, VatSpec
 
 
 class Supervisor:
@@ -59,7 +60,8 @@ class Supervisor:
         self._ambient = ambient
         self._console = Console(limits)
         self._loop = VatLoop(self._report)  # type: ignore[abstract]  # it refuses what it does not define
-        self._modules = VatModules(spec.vat, spec.files, spec.main, replace=ambient.replace)
+        packages = canonical.load(spec.files.get(PACKAGES_PATH, "{}")).get(spec.name, ())
+        self._modules = VatModules(spec.vat, spec.files, spec.main, replace=ambient.replace, packages=packages)
         self._liveslots = Liveslots(
             spec.vat, store, self._loop, limits=limits, report=self._report, inheritance=inheritance, collect=collect
         )

@@ -20,8 +20,8 @@ from typing import Any
 
 from kernel_py.vat import schema
 from kernel_py.vat.collections import DurableMap
-from kernel_py.vat.exo import find_method
 from kernel_py.vat.loop import running_vat_loop
+from kernel_py.vat.methods import find_method
 from kernel_py.vat.promise import Promise, State
 from kernel_py.vat.representative import Representative
 from kernel_py.vat.vdata import Vdata

@@ -45,6 +45,10 @@ from kernel_py.wire.limits import Limits
 
 PROTOCOL_VERSION = 1
 
+PACKAGES_PATH = "<packages>"
+"""Among a vat's files: ``{vat's name: [folder, ...]}``, the folders of the packages that it may import. No other file
+can have this path."""
+
 
 @dataclass(frozen=True, slots=True)
 class VatSpec:
@@ -53,7 +57,8 @@ class VatSpec:
     Attributes:
         seed: the kernel's seed; random numbers derive from it, the vat and the delivery number.
         main: the path of the file in `files` that defines ``build_root_object``.
-        files: source texts by path, such as ``{"bank.py": "..."}``; importable from `main`.
+        files: source texts by path, such as ``{"bank.py": "..."}``; importable from `main`. Those of packages lie in
+            folders of their own, and `PACKAGES_PATH` says whose they are.
     """
 
     vat: str

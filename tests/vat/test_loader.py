@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 
 import pytest
@@ -31,12 +32,15 @@ def load(files, main="main.py", vat="v1"):
         ("from .purse import NAME", "NAME"),
         ("from .lib.deep import leaf", "leaf.NAME"),
         ("import plain.module", "plain.module.NAME"),
+        ("import importlib\npurse = importlib.import_module('purse')", "purse.NAME"),
+        ("from importlib import import_module\nleaf = import_module('.deep.leaf', 'lib')", "leaf.NAME"),
+        ("import importlib\nfrom purse import itself", "importlib.import_module(itself).NAME"),
         ("def late():\n    import purse\n    return purse.NAME", "late()"),
     ],
 )
 def test_neighbours_are_imported(statement, expression):
     files = {
-        "purse.py": "NAME = 'found'",
+        "purse.py": "NAME = 'found'\nitself = __name__",
         "lib/__init__.py": "from .deep.leaf import NAME\nfrom . import deep",
         "lib/deep/__init__.py": "from .leaf import NAME\nfrom .. import deep as itself",
         "lib/deep/leaf.py": "NAME = 'found'",
@@ -167,3 +171,24 @@ def test_what_the_host_replaces_is_replaced_for_the_vats_files_only():
     )
     assert modules.load_main().result == (5, 5)
     assert time.time() > 5
+
+
+def test_importlib_is_pythons_own_but_for_what_it_imports():
+    source = "import importlib.util, json\nresult = importlib.util.find_spec, importlib.import_module('json') is json"
+    assert load({"main.py": source}).result == (importlib.util.find_spec, True)
+
+
+def test_packages_are_found_after_the_vats_own_files_and_before_python():
+    files = {
+        "main.py": "import six, shadow, json\nresult = six.NAME, shadow.NAME, json.NAME, six.deep.NAME",
+        "shadow.py": "NAME = 'own'",
+        "six-1.whl/six/__init__.py": "NAME = 'six'\nfrom . import deep",
+        "six-1.whl/six/deep.py": "from helper import NAME",
+        "six-1.whl/shadow.py": "NAME = 'hidden'",
+        "helper-1.whl/helper.py": "NAME = 'helper'",
+        "helper-1.whl/json.py": "NAME = 'json'",
+    }
+    modules = VatModules("v1", files, "main.py", replace=lambda module: module, packages=["six-1.whl", "helper-1.whl"])
+    assert modules.load_main().result == ("six", "own", "json", "helper")
+    with pytest.raises(ImportError, match="six"):
+        load(files)

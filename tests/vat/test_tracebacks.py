@@ -6,6 +6,7 @@ import dataclasses
 
 from kernel_py.vat.tracebacks import format_error
 from kernel_py.wire.limits import DEFAULT_LIMITS
+from kernel_py.wire.passable import make_remote_error
 
 SOURCE = """
 def fail():
@@ -67,3 +68,15 @@ def test_a_long_one_is_cut_in_the_middle():
     text = format_error(catch("group"), {}, limits)
     assert len(text) <= 250
     assert "characters left out" in text
+
+
+def test_a_remote_error_is_shown_with_its_id_also_as_a_cause_or_member():
+    remote = make_remote_error("ValueError", "no", "error:liveSlots:v7#70001")
+    error = KeyError("outer")
+    error.__cause__ = ExceptionGroup("several", [KeyError("first"), remote])
+    text = format_error(error, {}, DEFAULT_LIMITS)
+    assert "RemoteValueError: no\n    | reported as error:liveSlots:v7#70001\n" in text
+    assert format_error(remote, {}, DEFAULT_LIMITS).endswith(
+        "RemoteValueError: no\nreported as error:liveSlots:v7#70001"
+    )
+    assert "reported" not in format_error(make_remote_error("ValueError", "no", None), {}, DEFAULT_LIMITS)

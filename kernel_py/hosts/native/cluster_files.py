@@ -1,7 +1,8 @@
-"""Clusters on disk: a cluster file and the Python files around it, as a launch request takes them."""
+"""Clusters on disk: a cluster file, and the Python files and wheels around it, as a launch request takes them."""
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ CLUSTER_FILE = "cluster.json"
 def read_cluster(path: Path) -> dict[str, Any]:
     """The ``config`` and ``files`` of the cluster at `path`: a folder with a cluster.json, or such a file.
 
-    The files are all Python files in the folder and below, by their path in it. In the command line of a vat of kind
-    "command", what begins with ``./`` lies in that folder too.
+    The files are all Python files and wheels in the folder and below, by their path in it. In the command line of a vat
+    of kind "command", what begins with ``./`` lies in that folder too.
 
     Raises:
         RequestError: there is no cluster, or a file is not text.
@@ -30,13 +31,24 @@ def read_cluster(path: Path) -> dict[str, Any]:
 
 
 def read_sources(folder: Path) -> dict[str, str]:
-    """All Python files in a folder and below, by their path in it.
+    """All Python files in a folder and below, by their path in it, and the wheels there as base64.
 
     Raises:
         RequestError: a file is not text, or cannot be read.
     """
-    sources = sorted(source for source in folder.rglob("*.py") if not _is_hidden(source.relative_to(folder)))
-    return {source.relative_to(folder).as_posix(): _read(source) for source in sources}
+    found = [*sorted(folder.rglob("*.py")), *sorted(folder.rglob("*.whl"))]
+    sources = [source for source in found if not _is_hidden(source.relative_to(folder))]
+    return {
+        source.relative_to(folder).as_posix(): _read_wheel(source) if source.suffix == ".whl" else _read(source)
+        for source in sources
+    }
+
+
+def _read_wheel(file: Path) -> str:
+    try:
+        return base64.b64encode(file.read_bytes()).decode()
+    except OSError as error:
+        raise RequestError(f"{file} cannot be read: {error.strerror}") from None
 
 
 def _read(file: Path) -> str:

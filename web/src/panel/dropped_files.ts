@@ -1,4 +1,4 @@
-/** Files that were dropped, or chosen, as a draft: one cluster file and the Python files around it. */
+/** Files that were dropped, or chosen, as a draft: one cluster file, and the Python files and wheels around it. */
 
 import { CONFIG_PATH, type Draft } from "./launches.ts";
 
@@ -35,8 +35,8 @@ export function takeChosen(files: FileList): readonly NamedFile[] {
  * @throws if there is nothing usable.
  */
 export async function makeDraft(named: readonly NamedFile[], draft: Draft): Promise<Draft> {
-  const usable = named.filter(({ path }) => /\.(json|py)$/.test(path)).slice(0, FILES_MAX);
-  if (usable.length === 0) throw new Error("none of these is a .json or .py file");
+  const usable = named.filter(({ path }) => /\.(json|py|whl)$/.test(path)).slice(0, FILES_MAX);
+  if (usable.length === 0) throw new Error("none of these is a .json, .py or .whl file");
   const large = usable.find(({ file }) => file.size > FILE_BYTES_MAX);
   if (large !== undefined)
     throw new Error(`${large.path} has ${String(large.file.size)} bytes; that is too large for a source`);
@@ -45,9 +45,20 @@ export async function makeDraft(named: readonly NamedFile[], draft: Draft): Prom
   const folder = config === undefined ? "" : config.path.slice(0, config.path.length - baseName(config.path).length);
   const files = new Map(config === undefined ? draft.files : []);
   for (const { path, file } of usable) {
-    if (path.endsWith(".py")) files.set(path.startsWith(folder) ? path.slice(folder.length) : path, await file.text());
+    if (path.endsWith(".json")) continue;
+    const text = path.endsWith(".whl") ? await readBase64(file) : await file.text();
+    files.set(path.startsWith(folder) ? path.slice(folder.length) : path, text);
   }
   return { config: config === undefined ? draft.config : await config.file.text(), files };
+}
+
+/** A binary file as a launch request takes it. */
+async function readBase64(file: File): Promise<string> {
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  let text = "";
+  // In portions: a call takes only so many arguments.
+  for (let at = 0; at < bytes.length; at += 0x8000) text += String.fromCharCode(...bytes.subarray(at, at + 0x8000));
+  return btoa(text);
 }
 
 function baseName(path: string): string {

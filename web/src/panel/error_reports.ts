@@ -2,7 +2,8 @@
  * What vats printed about errors that left them: tracebacks, by the error's id.
  *
  * An error crosses vats as its name, its message and an id; its traceback stays behind, in the console of the vat
- * that raised it, after that id. Here the two are brought together again.
+ * that raised it, after that id. A vat that passes it on prints its own part of the way after the same id; one that raises
+ * another error because of it names the id in the traceback of that one. Here all of these are brought together again.
  *
  * Invariant: a report holds the lines that its vat printed in one delivery, from the one with its id to the next id.
  */
@@ -14,8 +15,11 @@ const REPORTS_MAX = 500;
 const REPORT_CHARS_MAX = 50_000;
 /** As liveslots writes them: the id, and the first line of the traceback. */
 const FIRST_LINE = /^(error:\S+#\d+): (.*)$/;
+/** As tracebacks of vats name a remote error. */
+const MENTION = /reported as (error:\S+#\d+)/g;
 
 export interface ErrorReport {
+  readonly id: string;
   readonly vat: string;
   /** Number of the delivery in which it was printed. */
   readonly number: number;
@@ -23,9 +27,9 @@ export interface ErrorReport {
 }
 
 export class ErrorReports {
-  /** By error id, the oldest first. */
+  /** By error id and vat, the oldest first. */
   readonly #reports = new Map<string, ErrorReport>();
-  /** Ids of the reports that may go on, by vat. */
+  /** Keys of the reports that may go on, by vat. */
   readonly #open = new Map<string, string>();
   readonly #version = signal(0);
 
@@ -34,30 +38,47 @@ export class ErrorReports {
     const { vat, number, text } = event;
     const [, id, first = ""] = FIRST_LINE.exec(text) ?? [];
     if (id !== undefined) {
-      this.#open.set(vat, id);
-      this.#set(id, { vat, number, text: first });
+      const key = `${id} ${vat}`;
+      this.#open.set(vat, key);
+      this.#set(key, { id, vat, number, text: first });
       return;
     }
     const open = this.#open.get(vat) ?? "";
     const report = this.#reports.get(open);
     if (report?.number === number && report.text.length < REPORT_CHARS_MAX)
-      this.#set(open, { vat, number, text: `${report.text}\n${text}` });
+      this.#set(open, { ...report, text: `${report.text}\n${text}` });
     else this.#open.delete(vat);
   }
 
-  /** The report of an error; undefined if it was not seen. Subscribes whoever calls it within a view. */
-  find(id: string): ErrorReport | undefined {
-    return this.#version.value >= 0 ? this.#reports.get(id) : undefined;
+  /**
+   * The reports of an error, from the vat that raised it on, and then those of the errors that it came of. Empty if none
+   * were seen. Subscribes whoever calls it within a view.
+   */
+  find(id: string): readonly ErrorReport[] {
+    const found: ErrorReport[] = [];
+    const ids = new Set(this.#version.value >= 0 ? [id] : []);
+    // What is added to a set meanwhile is visited too.
+    for (const next of ids) {
+      const reports = [...this.#reports.values()].filter((report) => report.id === next);
+      found.push(...reports.sort((a, b) => Number(isRaiser(b)) - Number(isRaiser(a))));
+      for (const { text } of reports) for (const [, mentioned = ""] of text.matchAll(MENTION)) ids.add(mentioned);
+    }
+    return found;
   }
 
-  #set(id: string, report: ErrorReport): void {
-    this.#reports.set(id, report);
+  #set(key: string, report: ErrorReport): void {
+    this.#reports.set(key, report);
     for (const oldest of this.#reports.keys()) {
       if (this.#reports.size <= REPORTS_MAX) break;
       this.#reports.delete(oldest);
     }
     this.#version.value++;
   }
+}
+
+/** Whether the vat that printed it is the one that raised the error: ids name that one. */
+export function isRaiser({ id, vat }: ErrorReport): boolean {
+  return id.includes(`:${vat}#`);
 }
 
 /** The id of the error that a promise was rejected with; "" if it has none. */

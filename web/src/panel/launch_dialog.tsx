@@ -175,7 +175,7 @@ function Sources({ draft, onTake, onFiles }: SourcesProps): VNode {
         tabIndex={-1}
         aria-label="Cluster files"
         multiple
-        accept=".json,.py"
+        accept=".json,.py,.whl"
         onChange={(event) => {
           const files = event.currentTarget.files;
           if (files !== null && files.length > 0) onFiles(Promise.resolve(takeChosen(files)));

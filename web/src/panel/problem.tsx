@@ -1,6 +1,6 @@
 /** Errors, shown whole: what happened, where, why, and the text as it came. */
 
-import type { ComponentChildren, VNode } from "preact";
+import { Fragment, type ComponentChildren, type VNode } from "preact";
 import { CopyButton, RefText } from "./parts.tsx";
 import { parseFailures, type Failure } from "./traceback.ts";
 
@@ -13,13 +13,13 @@ interface ProblemProps {
   readonly path?: string;
   /** The kernel's class of error. */
   readonly kind?: string;
-  /** What a vat printed about it, and where. */
-  readonly report?: { readonly where: string; readonly text: string } | undefined;
+  /** What vats printed about it, and where. */
+  readonly reports?: readonly { readonly where: string; readonly text: string }[];
   /** Further buttons. */
   readonly children?: ComponentChildren;
 }
 
-export function Problem({ text, title = "", path = "", kind = "", report, children }: ProblemProps): VNode {
+export function Problem({ text, title = "", path = "", kind = "", reports = [], children }: ProblemProps): VNode {
   // The kernel's messages begin with the path; it is shown by itself.
   const message = path !== "" && text.startsWith(`${path}: `) ? text.slice(path.length + 2) : text;
   const [first, ...causes] = parseFailures(message);
@@ -29,12 +29,12 @@ export function Problem({ text, title = "", path = "", kind = "", report, childr
       {title !== "" && <strong class="problem-title">{title}</strong>}
       {first !== undefined && <OneFailure failure={first} />}
       <Causes causes={causes} />
-      {report !== undefined && (
-        <>
-          <span class="relation">{report.where}</span>
-          <Report text={report.text} />
-        </>
-      )}
+      {reports.map(({ where, text: report }) => (
+        <Fragment key={where}>
+          <span class="relation">{where}</span>
+          <Report text={report} />
+        </Fragment>
+      ))}
       <div class="problem-foot">
         {path !== "" && (
           <span>
@@ -45,7 +45,7 @@ export function Problem({ text, title = "", path = "", kind = "", report, childr
         <span class="spring" />
         {children}
         <CopyButton
-          text={report === undefined ? whole : `${whole}\n\n${report.where}:\n${report.text}`}
+          text={[whole, ...reports.map(({ where, text: report }) => `${where}:\n${report}`)].join("\n\n")}
           label="Copy error"
         />
       </div>

@@ -5,7 +5,7 @@ import { useRef } from "preact/hooks";
 import type { TargetedKeyboardEvent, TargetedSubmitEvent, VNode } from "preact";
 import type { Settled } from "./api.ts";
 import { usePanel } from "./context.ts";
-import { errorIdOf } from "./error_reports.ts";
+import { errorIdOf, isRaiser } from "./error_reports.ts";
 import { formatDuration, formatTime } from "./format.ts";
 import { Chip, CopyButton, Empty, RefText, Spinner } from "./parts.tsx";
 import { Problem } from "./problem.tsx";
@@ -186,14 +186,17 @@ function HistoryItem({ record }: { readonly record: SendRecord }): VNode {
   );
 }
 
-/** The error, and what the vat that raised it printed about it, if that was seen here. */
+/** The error, and what vats printed about it and about what it came of, if that was seen here. */
 function Rejection({ settled }: { readonly settled: Settled }): VNode {
   const model = usePanel();
-  const found = model.errors.find(errorIdOf(settled));
-  if (found === undefined) return <Problem text={settled.value} />;
-  const vat = model.findVat(found.vat);
-  const where = `raised in vat ${vat === undefined ? found.vat : `${vat.name} (${found.vat})`}, delivery ${found.number}`;
-  return <Problem text={settled.value} report={{ where, text: found.text }} />;
+  const id = errorIdOf(settled);
+  const reports = model.errors.find(id).map((report) => {
+    const vat = model.findVat(report.vat);
+    const what = isRaiser(report) ? (report.id === id ? "raised" : "which came of what was raised") : "passed on";
+    const name = vat === undefined ? report.vat : `${vat.name} (${report.vat})`;
+    return { where: `${what} in vat ${name}, delivery ${report.number}`, text: report.text };
+  });
+  return <Problem text={settled.value} reports={reports} />;
 }
 
 function SendState({ record }: { readonly record: SendRecord }): VNode {

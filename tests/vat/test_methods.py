@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from kernel_py.vat.exo import Exo, far, find_iface, get_method
+from kernel_py.vat.exo import Exo, far, find_iface
+from kernel_py.vat.methods import get_method
 from kernel_py.wire.passable import Undefined
 
 
