@@ -536,6 +536,12 @@ class KernelHost:
             delay_s = max(0, due_ms - self._clock_ms()) / 1000
             self._timer = asyncio.get_running_loop().call_later(min(delay_s, TIMER_SECONDS_MAX), self._ring)
 
+    def close(self) -> None:
+        """The host's process goes on without it: no timer fires any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+
     def _ring(self) -> None:
         self._timer = None
         self._pump()

@@ -138,8 +138,8 @@ class World:
 
     def kill_host(self) -> None:
         """As the browser kills a service worker: between any two steps, and without a word to anyone."""
-        if self.host is not None and self.host._timer is not None:
-            self.host._timer.cancel()
+        if self.host is not None:
+            self.host.close()
         self.host = None
         self.epoch += 1
         for task in self.tasks:

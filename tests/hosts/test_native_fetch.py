@@ -7,6 +7,7 @@ import http.server
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from kernel_py.core.services.fetch import parse_fetch
 from kernel_py.hosts.native.fetch import FetchError, NativeFetch, make_fetch
 from kernel_py.wire.limits import DEFAULT_LIMITS
+from tests.hosts.native_driver import open_kernel, run_native, send
 
 pytestmark = pytest.mark.native
 
@@ -192,3 +194,33 @@ def test_as_a_service_it_runs_beside_the_loop(server: Server) -> None:
 
 async def _call(handler: Any, args: list[Any], rules: Any) -> Any:
     return await handler("fetch", args, {}, rules)
+
+
+VAT = """
+from kernel_py.vat import E, Exo
+
+class Reader(Exo):
+    def bootstrap(self, vats, services):
+        self.services = services
+
+    async def read(self, url):
+        await E(self.services["timer"]).delay(0.05)
+        return (await E(self.services["fetch"]).fetch(url))["body"]
+
+def build_root_object(powers, parameters, baggage):
+    return Reader()
+"""
+
+
+def test_a_vat_in_a_process_of_its_own_waits_and_fetches(server: Server, other: Server, tmp_path: Path) -> None:
+    services = ["timer", {"fetch": {"hosts": [server.host], "schemes": ["http"]}}]
+    config = {"bootstrap": "vat", "services": services, "vats": {"vat": {"source": "vat.py"}}}
+
+    async def main() -> None:
+        async with open_kernel(tmp_path) as kernel:
+            launched = await kernel.request("launch", {"config": config, "files": {"vat.py": VAT}})
+            assert await send(kernel, launched["root"], "read", f"'http://{server.host}/a'") == "'café'"
+            assert "is not allowed" in await send(kernel, launched["root"], "read", f"'http://{other.host}/a'")
+        assert other.asked == []
+
+    run_native(main())
