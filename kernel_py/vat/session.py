@@ -86,7 +86,7 @@ class VatSession:
         self._phase = Phase.FRESH
         self._failure = ""
         self._spec: VatSpec | None = None
-        self._supervisor: Vat | None = None
+        self._vat: Vat | None = None
         self._delivered = 0
         # By number, the deliveries whose answers the kernel may not have, and the answers.
         self._answered: dict[int, tuple[str, str]] = {}
@@ -140,7 +140,7 @@ class VatSession:
             return self._fail("this realm is a vat already; a new vat needs a new realm")
         spec = parse_spec(value)
         self._spec = spec
-        self._supervisor = self._make_vat(spec)
+        self._vat = self._make_vat(spec)
         self._phase = Phase.REPLAYING
         return []
 
