@@ -154,5 +154,5 @@ def test_a_store_of_a_newer_version_is_refused_and_left_as_it_is(
     error = refused(control, "status")
     assert f"the store has schema version 999, this kernel reads {schema.SCHEMA_VERSION}" in str(error)
     browser_with_extension.kill_service_worker()
-    page.evaluate(change, "1")
+    page.evaluate(change, str(schema.SCHEMA_VERSION))
     assert control.call(launched["root"], "increment") == "2"

@@ -2,7 +2,7 @@
  * The service worker of the extension: home of the kernel.
  *
  * Owns which kernel there is. The worker may be stopped at any instruction, so it holds nothing that the store
- * cannot rebuild. Whatever starts it starts the kernel: a panel's port, a message of the vat host, or the browser.
+ * cannot rebuild. Whatever starts it starts the kernel: a panel's port, a message of the vat host, an alarm, or the browser.
  *
  * Invariants: listeners are registered synchronously; they await the one promise of a running kernel. A kernel
  * that could not be started answers clients with the reason, and is tried again when the next client comes.
@@ -25,6 +25,7 @@ const BASE = chrome.runtime.getURL("/");
 const OFFSCREEN_URL = chrome.runtime.getURL("offscreen.html");
 const PANEL_URL = chrome.runtime.getURL("panel.html");
 const DATABASE = "kernel_py";
+const ALARM = "timer";
 
 interface Life {
   readonly link: Promise<VatHostLink>;
@@ -48,6 +49,8 @@ function begin(): Life {
       createModule: parseCreateModule({ default: createModule }),
       store,
       link,
+      services: [],
+      setAlarm,
     }),
   );
   kernel.catch((error: unknown) => {
@@ -101,6 +104,15 @@ self.addEventListener("message", (event) => {
     ]).catch(() => undefined),
   );
 });
+
+/** The kernel's next timer. While this worker lives, the kernel keeps time itself. */
+function setAlarm(dueMs: number | null): void {
+  const done = dueMs === null ? chrome.alarms.clear(ALARM) : chrome.alarms.create(ALARM, { when: dueMs });
+  done.catch(console.error);
+}
+
+// What is due is done by the kernel when it starts.
+chrome.alarms.onAlarm.addListener(() => undefined);
 
 // A browser that starts again goes on with what was in flight.
 chrome.runtime.onStartup.addListener(() => undefined);

@@ -7,7 +7,7 @@ kind "command" has ``command`` in place of ``source``. The schema is the one tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -77,8 +77,8 @@ CLUSTER_SCHEMA: dict[str, Any] = {
         },
         "services": {
             "type": "array",
-            "description": "Kernel services granted to the bootstrap vat, by name.",
-            "items": {"type": "string"},
+            "description": "Kernel services granted to the bootstrap vat: each a name, or {name: configuration}.",
+            "items": {"type": ["string", "object"], "minProperties": 1, "maxProperties": 1},
         },
         "vats": {
             "type": "object",
@@ -143,6 +143,14 @@ class VatConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceConfig:
+    """A service that a cluster is granted. `config` is JSON that fits the service's schema."""
+
+    name: str
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterConfig:
     """A valid cluster file with its sources.
 
@@ -153,19 +161,24 @@ class ClusterConfig:
 
     name: str
     bootstrap: str
-    services: tuple[str, ...]
+    services: tuple[ServiceConfig, ...]
     vats: tuple[VatConfig, ...]
     files: str
     text: str
 
 
 def parse_cluster(
-    config: Any, files: Any, services: tuple[str, ...], limits: Limits, *, kinds: tuple[str, ...] = VAT_KINDS
+    config: Any,
+    files: Any,
+    services: Mapping[str, dict[str, Any]],
+    limits: Limits,
+    *,
+    kinds: tuple[str, ...] = VAT_KINDS,
 ) -> ClusterConfig:
     """Check a cluster file and its sources.
 
     Args:
-        services: names of the services that this kernel has.
+        services: what may be configured of each service that this kernel has.
         kinds: worker kinds that this host has.
 
     Raises:
@@ -182,16 +195,10 @@ def parse_cluster(
     if config["bootstrap"] not in config["vats"]:
         known = ", ".join(config["vats"])
         raise RequestError(f"there is no vat {config['bootstrap']!r:.100}; the vats are: {known}", "config.bootstrap")
-    for index, service in enumerate(config.get("services", ())):
-        if service not in services:
-            known = ", ".join(services) or "none"
-            raise RequestError(
-                f"unknown service {service!r:.100}; this kernel has: {known}", f"config.services[{index}]"
-            )
     return ClusterConfig(
         config.get("name", config["bootstrap"]),
         config["bootstrap"],
-        tuple(config.get("services", ())),
+        _parse_services(config.get("services", []), services),
         vats,
         bundle,
         canonical.dump(config),
@@ -252,7 +259,7 @@ def _parse_vat(name: str, vat: dict[str, Any], files: dict[str, str], kinds: tup
 
 
 def reparse_cluster(
-    text: str, services: tuple[str, ...], limits: Limits, *, kinds: tuple[str, ...] = VAT_KINDS
+    text: str, services: Mapping[str, dict[str, Any]], limits: Limits, *, kinds: tuple[str, ...] = VAT_KINDS
 ) -> ClusterConfig:
     """The config of a cluster that was launched, from its `ClusterConfig.text`; without its files.
 
@@ -264,3 +271,18 @@ def reparse_cluster(
         vat.pop("packages", None)  # they are among the files, taken apart
     files = {vat["source"]: "" for vat in config["vats"].values() if "source" in vat}
     return replace(parse_cluster(config, files, services, limits, kinds=kinds), text=text)
+
+
+def _parse_services(grants: list[Any], services: Mapping[str, dict[str, Any]]) -> tuple[ServiceConfig, ...]:
+    parsed: dict[str, ServiceConfig] = {}
+    for index, grant in enumerate(grants):
+        path = f"config.services[{index}]"
+        name, config = (grant, {}) if isinstance(grant, str) else next(iter(grant.items()))
+        if name not in services:
+            known = ", ".join(services) or "none"
+            raise RequestError(f"unknown service {name!r:.100}; this kernel has: {known}", path)
+        if name in parsed:
+            raise RequestError(f"{name!r} is granted twice", path)
+        jsonschema.validate(config, services[name], path if isinstance(grant, str) else jsonschema.join(path, name))
+        parsed[name] = ServiceConfig(name, config)
+    return tuple(parsed.values())

@@ -16,6 +16,7 @@ from kernel_py.core.cluster_config import ClusterConfig
 from kernel_py.core.kmarshal import Ref
 from kernel_py.core.promises import Promises
 from kernel_py.core.schema import Cluster, ClusterState, PromiseState, QueuedMessage, Vat, VatState
+from kernel_py.core.service_objects import ServiceObjects
 from kernel_py.core.shared import Shared
 from kernel_py.core.vats import Vats
 from kernel_py.wire.capdata import CapData
@@ -38,13 +39,23 @@ Answer = Callable[[str, dict[str, Any] | None, str], None]
 class Clusters:
     """The cluster table over one state."""
 
-    def __init__(self, shared: Shared, promises: Promises, vats: Vats, bundles: Bundles, answer: Answer) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        promises: Promises,
+        *,
+        vats: Vats,
+        bundles: Bundles,
+        services: ServiceObjects,
+        answer: Answer,
+    ) -> None:
         self._state = shared.state
         self._references = shared.references
         self._log = shared.log
         self._promises = promises
         self._vats = vats
         self._bundles = bundles
+        self._services = services
         self._answer = answer
 
     def get(self, cluster: str) -> Cluster:
@@ -83,6 +94,7 @@ class Clusters:
             vat_id, root = self._vats.create(record, parameters)
             self._references.take_hold(root)
             vats.append((vat.name, vat_id))
+        self._services.grant(cluster, config.services)
         launching = Cluster(
             config.name,
             ClusterState.LAUNCHING,
@@ -106,7 +118,7 @@ class Clusters:
         if any(self._vats.get(member).state is not VatState.RUNNING for _, member in reversed(cluster.vats)):
             return  # found at once in a large cluster, whose vats mostly start in order
         roots = {name: Ref(self._vats.get(member).root, f"Alleged: {name}") for name, member in cluster.vats}
-        call = kmarshal.serialize_call("bootstrap", [roots, {}])
+        call = kmarshal.serialize_call("bootstrap", [roots, self._services.find_grants(cluster_id)])
         result = self._references.create_promise(None)
         self._references.take_hold(result)
         self._state.set(schema.CLUSTERS, cluster_id, cluster._replace(result=result))
@@ -155,12 +167,13 @@ class Clusters:
         self._state.delete(schema.CLUSTERS, cluster_id)
 
     def terminate(self, cluster_id: str, reason: str) -> None:
-        """End every vat of a living cluster."""
+        """End every vat of a living cluster, and what it was granted."""
         cluster = self.get(cluster_id)
         self._change(cluster_id, "terminate", reason)
         for _, vat in cluster.vats:
             if self._vats.is_alive(vat):
                 self._vats.terminate(vat, reason)
+        self._services.end(cluster_id)
         for _, vat in cluster.vats:
             self._references.drop_hold(self._vats.get(vat).root)
         if cluster.result:

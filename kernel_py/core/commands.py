@@ -14,6 +14,7 @@ from kernel_py.core.clusters import Clusters
 from kernel_py.core.control import Call, Control
 from kernel_py.core.garbage import Garbage
 from kernel_py.core.schema import Cluster, ClusterState, VatState
+from kernel_py.core.service_objects import ServiceObjects
 from kernel_py.core.shared import Shared
 from kernel_py.core.upgrades import NewCode, Upgrades
 from kernel_py.core.vats import Vats
@@ -37,6 +38,7 @@ class Commands:
         clusters: Clusters,
         garbage: Garbage,
         upgrades: Upgrades,
+        services: ServiceObjects,
     ) -> None:
         self._state = shared.state
         self._references = shared.references
@@ -47,8 +49,8 @@ class Commands:
         self._clusters = clusters
         self._garbage = garbage
         self._upgrades = upgrades
-        self.services: tuple[str, ...] = ()
         self.kinds: tuple[str, ...] = VAT_KINDS
+        self._services = services
         self._methods: dict[str, Callable[[str, Params], Params | None]] = {
             "launch": self._launch,
             "terminateVat": self._terminate_vat,
@@ -73,7 +75,8 @@ class Commands:
     # --- clusters -------------------------------------------------------------------------------
 
     def _launch(self, key: str, params: Params) -> None:
-        config = parse_cluster(params["config"], params["files"], self.services, self._limits, kinds=self.kinds)
+        services = self._services.config_schemas
+        config = parse_cluster(params["config"], params["files"], services, self._limits, kinds=self.kinds)
         try:
             self._clusters.launch(config, key)
         except MarshalError as error:
@@ -90,7 +93,8 @@ class Commands:
         record = self._parse_living_cluster(cluster)
         if record.state is not ClusterState.RUNNING:
             raise RequestError(f"{cluster} is {record.state}: it can be reloaded once it runs", "params.cluster")
-        config = reparse_cluster(record.config, self.services, self._limits, kinds=self.kinds)
+        services = self._services.config_schemas
+        config = reparse_cluster(record.config, services, self._limits, kinds=self.kinds)
         self._clusters.reload(cluster, config, key)
 
     # --- vats -----------------------------------------------------------------------------------
@@ -129,6 +133,7 @@ class Commands:
         kref = self._parse_object(params["object"])
         if not self._references.is_revoked(kref):
             self._state.set(schema.REVOKED, kref, 1)
+            self._services.stop(kref)
         return {}
 
     def _pin(self, _key: str, params: Params) -> Params:

@@ -283,7 +283,8 @@ class Control:
         if self._references.is_revoked(target):
             raise RequestError(f"{target} ({record.iface}) was revoked", "params.target")
         if self._references.find_owner(target) is None:
-            raise RequestError(f"{target} ({record.iface}) belonged to a vat that was terminated", "params.target")
+            ended = f"{target} ({record.iface}) belonged to a vat that was terminated, or to its cluster"
+            raise RequestError(ended, "params.target")
         return target
 
     def parse_living_vat(self, text: str) -> str:

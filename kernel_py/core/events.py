@@ -9,6 +9,7 @@ Events are made only while somebody watches, cost nothing otherwise, and change 
 | Fulfilled, Rejected | a vat settled a promise: vat, number, promise, value |
 | Notified | a delivery of settlements began: vat, number, promises |
 | Console | what the vat printed: vat, number, text |
+| Logged | somebody wrote to the log service: cluster, target, level, text |
 | Vat, Cluster | a life cycle step: vat or cluster, name, state, reason |
 | Fault | something went wrong: vat, fault, reason |
 """
@@ -66,6 +67,11 @@ class Log:
         if self.is_observed:
             for line in lines:
                 self._add(**{"class": "Console"}, vat=where[0], number=where[1], text=line)
+
+    def logged(self, cluster: str, target: str, level: str, text: str) -> None:
+        if self.is_observed:
+            text = cut_middle(text, SHOWN_CHARS_MAX)
+            self._add(**{"class": "Logged"}, cluster=cluster, target=target, level=level, text=text)
 
     def vat(self, vat: str, name: str, state: str, reason: str = "") -> None:
         if self.is_observed:

@@ -1,9 +1,9 @@
 """A validator for the part of JSON Schema that this project's schemas use. Standard library only.
 
-Understands ``type``, ``properties``, ``required``, ``additionalProperties``, ``propertyNames``, ``minProperties``,
-``maxProperties``, ``items``, ``enum``, ``pattern``, ``minLength``, ``maxLength`` and annotations; an unknown
-keyword is a `KernelBug`, so a schema never promises what is not checked. Tests compare it with the
-``jsonschema`` package.
+Understands ``type`` (a name or several), ``properties``, ``required``, ``additionalProperties``,
+``propertyNames``, ``minProperties``, ``maxProperties``, ``items``, ``enum``, ``pattern``, ``minLength``,
+``maxLength`` and annotations; an unknown keyword is a `KernelBug`, so a schema never promises what is not
+checked. Tests compare it with the ``jsonschema`` package.
 """
 
 from __future__ import annotations
@@ -44,8 +44,10 @@ def validate(value: Any, schema: dict[str, Any], path: str) -> None:
 
 
 def _check_type(value: Any, rule: Any, _: dict[str, Any], path: str) -> None:
-    if not _is_type(value, rule):
-        raise RequestError(f"must be {_with_article(rule)}, not {_with_article(_type_name(value))}", path)
+    rules = [rule] if isinstance(rule, str) else rule
+    if not any(_is_type(value, name) for name in rules):
+        wanted = " or ".join(map(_with_article, rules))
+        raise RequestError(f"must be {wanted}, not {_with_article(_type_name(value))}", path)
 
 
 def _check_enum(value: Any, rule: Any, _: dict[str, Any], path: str) -> None:

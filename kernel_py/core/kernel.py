@@ -16,7 +16,8 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -43,6 +44,8 @@ from kernel_py.core.promises import Promises
 from kernel_py.core.queues import Queues
 from kernel_py.core.references import References
 from kernel_py.core.schema import ItemKind, PromiseState
+from kernel_py.core.service_objects import ServiceObjects
+from kernel_py.core.services.service import HostService
 from kernel_py.core.shared import Shared
 from kernel_py.core.state import KernelState
 from kernel_py.core.upgrades import Upgrades
@@ -82,6 +85,7 @@ class Kernel:
         limits: Limits = DEFAULT_LIMITS,
         is_serial: bool = False,
         kinds: tuple[str, ...] = VAT_KINDS,
+        services: Sequence[HostService] = (),
     ) -> None:
         """Start from a backend's map; an empty one makes a new kernel.
 
@@ -90,6 +94,7 @@ class Kernel:
             seed: random text; kept if the kernel is new, ignored otherwise.
             is_serial: one delivery in flight at a time over all vats, for reproducible runs.
             kinds: worker kinds that cluster files may name.
+            services: those of the host, besides the kernel's own.
 
         Raises:
             StoreError: the map was written by another version, or is corrupt.
@@ -109,7 +114,15 @@ class Kernel:
         self._vats = Vats(shared, self._promises, self._garbage, bundles)
         self._cranks = Cranks(shared, self._promises, self._garbage)
         self._control = Control(shared, self._promises, self._vats)
-        self._clusters = Clusters(shared, self._promises, self._vats, bundles, self._control.answer)
+        self._services = ServiceObjects(shared, self._promises, services)
+        self._clusters = Clusters(
+            shared,
+            self._promises,
+            vats=self._vats,
+            bundles=bundles,
+            services=self._services,
+            answer=self._control.answer,
+        )
         self._upgrades = Upgrades(shared, self._promises, self._cranks, bundles, self._control.answer)
         self._commands = Commands(
             shared,
@@ -118,6 +131,7 @@ class Kernel:
             clusters=self._clusters,
             garbage=self._garbage,
             upgrades=self._upgrades,
+            services=self._services,
         )
         self._commands.kinds = kinds
         self._vats.on_end = self._upgrades.vat_lost
@@ -146,19 +160,30 @@ class Kernel:
             self._outbox.rewind(marks)
             self._references.forget_counts()
             self._promises.take_waiting()
+            self._promises.take_calls()
             raise
         self._state.commit()
         return result
 
     def _wake(self) -> None:
-        """Tell requests and clusters that what they wait for is settled."""
-        while waiting := self._promises.take_waiting():
+        """Carry out calls of services; tell requests, timers and clusters that what they wait for is settled."""
+        while True:
+            calls, waiting = self._promises.take_calls(), self._promises.take_waiting()
+            if not calls and not waiting:
+                return
+            for message in calls:
+                self._services.handle(message)
             for subscriber, kpid in waiting:
-                key = schema.find_request_key(subscriber)
-                if key is None:
-                    self._clusters.bootstrap_settled(subscriber)
-                else:
-                    self._control.promise_settled(key, kpid)
+                self._tell(subscriber, kpid)
+
+    def _tell(self, subscriber: str, kpid: str) -> None:
+        key, timer = schema.find_request_key(subscriber), schema.find_timer(subscriber)
+        if key is not None:
+            self._control.promise_settled(key, kpid)
+        elif timer is not None:
+            self._services.timers.woken(timer, kpid)
+        else:
+            self._clusters.bootstrap_settled(subscriber)
 
     # --- inputs ---------------------------------------------------------------------------------
 
@@ -295,16 +320,35 @@ class Kernel:
             self._promises.settle(inflight.result, kmarshal.serialize_error(error), is_reject=True)
 
     def redeliver(self) -> None:
-        """After a start from a stored state: give again every delivery whose outcome is unknown."""
+        """After a start from a stored state: give again every delivery whose outcome is unknown.
+
+        Calls of the host's services are not made again, but rejected, unless their services are idempotent.
+        """
+        for call in self._services.interrupted():
+            self._transact(lambda call=call: self._services.interrupt(call))  # type: ignore[misc]
         for vat in self._state.rows(schema.COUNTERS):
             self._outbox.deliveries.extend(self.get_inflight(vat))
 
+    def service_answered(self, call: str, value: object) -> None:
+        """A service of the host's has carried out a call. A value that is not passable rejects it."""
+        self._transact(lambda: self._services.answered(call, value))
+
+    def service_failed(self, call: str, error: Exception) -> None:
+        """A service of the host's could not carry out a call: the caller gets `error`."""
+        self._transact(lambda: self._services.failed(call, error))
+
+    def look_at_clock(self, now_ms: int) -> None:
+        """The host says what time it is, before an input to which that may matter: a reply, a request."""
+        self._log.time_ms = now_ms
+
     def dispatch(self, now_ms: int) -> None:
-        """Turn queue items into deliveries, as long as there are some that may begin.
+        """Fire timers that are due, and turn queue items into deliveries, as long as there are some that may begin.
 
         After that, take one step of removing what terminated vats have left; while `has_leftovers`, call again.
         """
-        self._log.time_ms = now_ms
+        self.look_at_clock(now_ms)
+        while (timer := self._services.timers.find_next()) is not None and timer[0] <= now_ms:
+            self._transact(lambda number=timer[1]: self._services.timers.fire(number))  # type: ignore[misc]
         while not (self._is_serial and self._state.count(schema.INFLIGHT)):
             vat = self._queues.find_next(self._cranks.may_begin)
             if vat is None:
@@ -335,9 +379,15 @@ class Kernel:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a delivery is in flight or could be dispatched, or something is left to remove."""
-        is_running = self._state.count(schema.INFLIGHT) > 0 or self.has_leftovers
-        return is_running or self._queues.find_next(self._cranks.may_begin) is not None
+        """Whether a delivery or a call of the host's services is in flight, or the kernel has something to do."""
+        is_waiting = self._state.count(schema.INFLIGHT) > 0 or self._state.count(schema.CALLS) > 0
+        return is_waiting or self.has_leftovers or self._queues.find_next(self._cranks.may_begin) is not None
+
+    @property
+    def next_due_ms(self) -> int | None:
+        """When `dispatch` must be called because of a timer; None if there is no timer."""
+        timer = self._services.timers.find_next()
+        return None if timer is None else timer[0]
 
     @property
     def has_leftovers(self) -> bool:
@@ -359,7 +409,9 @@ class Kernel:
     def get_spec(self, vat: str, incarnation: Incarnation, files: dict[str, str]) -> protocol.VatSpec:
         """The specification of one incarnation; `files` come from its bundle."""
         seed = self._state.get(schema.KERNEL, schema.SEED)
-        return protocol.VatSpec(vat, incarnation.number, self._vats.get(vat).name, seed, incarnation.main, files)
+        # A realm knows all that its vat's random numbers derive from; it must not know that of others.
+        own = hashlib.sha256(f"vat {vat} {seed}".encode("utf-8", "surrogatepass")).hexdigest()
+        return protocol.VatSpec(vat, incarnation.number, self._vats.get(vat).name, own, incarnation.main, files)
 
     def get_vat(self, vat: str) -> schema.Vat:
         return self._vats.get(vat)

@@ -63,17 +63,42 @@ def serialize_error(message: str, name: str = "Error") -> CapData:
     return _marshal.serialize(make_remote_error(name, message, None))
 
 
+def serialize_exception(error: Exception) -> CapData:
+    """Capdata of an exception, to reject a promise with."""
+    return _marshal.serialize(error)
+
+
 def serialize_call(method: str, args: list[Any], kwargs: dict[str, Any] | None = None) -> CapData:
     """The methargs of a message that the kernel itself sends."""
     return _marshal.serialize([method, args, kwargs] if kwargs else [method, args], "message")
 
 
+def unserialize_call(data: CapData) -> tuple[str, list[Any], dict[str, Any]]:
+    """Method, arguments and keyword arguments of a methargs capdata, with a `Ref` for each reference.
+
+    Raises:
+        TypeError: it is not a call of a method; `MarshalError` is one.
+    """
+    match _marshal.unserialize(data):
+        case [str(method), [*args]]:
+            return method, args, {}
+        case [str(method), [*args], dict(kwargs)]:
+            return method, args, kwargs
+        case _:
+            raise TypeError(f"not a call of a method: {method_of(data.body)}")
+
+
 def render(data: CapData) -> str:
     """`data` as Python would write it; for people. Never fails."""
     try:
-        return cut_middle(_render(_marshal.unserialize(data)), DEFAULT_LIMITS.error_chars_max)
+        return show(_marshal.unserialize(data))
     except (MarshalError, RecursionError) as error:
         return f"<undecodable: {error}>"
+
+
+def show(value: object) -> str:
+    """A decoded value as Python would write it; for people."""
+    return cut_middle(_render(value), DEFAULT_LIMITS.error_chars_max)
 
 
 def _render(value: object) -> str:

@@ -1,7 +1,7 @@
 """What the kernel asks of its host, collected during cranks and taken by the host afterwards.
 
-Deliveries and stops may be carried out at once. Responses and events leave the kernel's failure
-domain: the host sends them only after the delta that was taken with them is durable.
+Deliveries and stops may be carried out at once. Responses, events and calls of the host's services leave
+the kernel's failure domain: the host lets them out only after the delta that was taken with them is durable.
 """
 
 from __future__ import annotations
@@ -30,6 +30,24 @@ class Respond:
 
 
 @dataclass(frozen=True, slots=True)
+class Invoke:
+    """Have one of the host's services carry out a call; what comes of it goes to `Kernel.service_answered`.
+
+    Attributes:
+        call: the call's id.
+        args, kwargs: passables, with a `Ref` for each object or promise.
+        config: what the cluster file says of the grant.
+    """
+
+    call: str
+    service: str
+    method: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    config: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Actions:
     """What may be done at once.
 
@@ -55,9 +73,10 @@ class Commit:
     delta: Delta
     responses: list[Respond]
     events: list[dict[str, Any]]
+    invokes: list[Invoke]
 
     def __bool__(self) -> bool:
-        return bool(self.delta or self.responses or self.events)
+        return bool(self.delta or self.responses or self.events or self.invokes)
 
 
 @dataclass(slots=True)
@@ -69,6 +88,7 @@ class Outbox:
     restarts: list[str] = field(default_factory=list)
     responses: list[Respond] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    invokes: list[Invoke] = field(default_factory=list)
 
     def marks(self) -> tuple[int, ...]:
         return tuple(map(len, self._lists()))
@@ -79,7 +99,7 @@ class Outbox:
             del outputs[mark:]
 
     def _lists(self) -> tuple[list[Any], ...]:
-        return self.deliveries, self.stops, self.restarts, self.responses, self.events
+        return self.deliveries, self.stops, self.restarts, self.responses, self.events, self.invokes
 
     def take_actions(self) -> Actions:
         actions = Actions(self.deliveries, self.stops, self.restarts)
@@ -87,6 +107,6 @@ class Outbox:
         return actions
 
     def take_commit(self, delta: Delta) -> Commit:
-        commit = Commit(delta, self.responses, self.events)
-        self.responses, self.events = [], []
+        commit = Commit(delta, self.responses, self.events, self.invokes)
+        self.responses, self.events, self.invokes = [], [], []
         return commit

@@ -10,7 +10,7 @@ Everything is a loop over a work list: chains of rejected pipelined messages may
 
 Who waits for a promise without being a vat (a control request, a cluster) is not told in the middle of
 all this: what it does may end the very vat whose batch is being applied. `take_waiting` hands it over
-when the batch is done.
+when the batch is done. So does `take_calls` the messages to objects of kernel services.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class Promises:
         self._queues = shared.queues
         self._released: deque[QueuedMessage] = deque()
         self._waiting: list[tuple[str, str]] = []
+        self._calls: list[QueuedMessage] = []
         self._is_draining = False
 
     def set_decider(self, kpid: str, decider: str | None) -> None:
@@ -94,13 +95,18 @@ class Promises:
         self._drain()
 
     def send(self, message: QueuedMessage) -> None:
-        """Route a message: to a vat's queue, to a promise's, or to its rejection. Holds nothing beforehand."""
+        """Route a message: to a vat's or promise's queue, a service, or its rejection. Holds nothing beforehand."""
         self._route(message)
 
     def take_waiting(self) -> list[tuple[str, str]]:
-        """Requests and clusters whose promise was settled since the last call, as (subscriber, kpid)."""
+        """Requests, timers and clusters whose promise was settled since the last call, as (subscriber, kpid)."""
         waiting, self._waiting = self._waiting, []
         return waiting
+
+    def take_calls(self) -> list[QueuedMessage]:
+        """Messages to services since the last call, in order. What they mention is held, by the caller from now on."""
+        calls, self._calls = self._calls, []
+        return calls
 
     def _drain(self) -> None:
         if self._is_draining:
@@ -142,9 +148,14 @@ class Promises:
         owner = self._references.find_owner(target)
         if owner is None:
             self._reject_result(message, REVOKED if self._references.is_revoked(target) else VAT_TERMINATED)
+            return
+        if target != message.target:
+            message = message._replace(target=target)
+        if schema.is_service(owner):
+            self._calls.append(message)
+            for kref in message_mentions(message):
+                self._references.take_hold(kref)
         else:
-            if target != message.target:
-                message = message._replace(target=target)
             self._queues.append(owner, ItemKind.MESSAGE, message)
 
     def _enqueue(self, kpid: str, promise: KernelPromise, message: QueuedMessage) -> None:

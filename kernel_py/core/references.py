@@ -75,10 +75,12 @@ class References:
         return record
 
     def find_owner(self, kref: str) -> str | None:
-        """The living vat that exports the object, or None if it is gone, was revoked, or was never there."""
+        """The living vat or the service that has the object, or None if it is gone, was revoked, or was never there."""
         record = self._objects.get(kref)
         if record is None or record.owner is None or kref in self._revoked:
             return None
+        if schema.is_service(record.owner):
+            return record.owner
         vat = self._vats.get(record.owner)
         return None if vat is None or vat.state is VatState.TERMINATED else record.owner
 
@@ -98,7 +100,7 @@ class References:
             self._state.delete(schema.REVOKED, kref)
 
     def orphan(self, kref: str) -> None:
-        """The object's vat is gone; the name stays for those who hold it."""
+        """What the object was of is gone; the name stays for those who hold it."""
         self._state.set(schema.OBJECTS, kref, self.get_object(kref)._replace(owner=None))
         self._count(kref, 0, 0)
 
@@ -207,18 +209,20 @@ class References:
         return {} if stack else found
 
     def _settle_object(self, kref: str, reach_change: int, change: int) -> bool:
-        """Apply a change. Returns whether nothing reaches the object."""
+        """Apply a change. Returns whether nothing reaches the object and vats may have to hear of it."""
         owner, reachable, recognizable, iface = self.get_object(kref)
         reachable += reach_change
         recognizable += change
         if not 0 <= reachable <= recognizable:
             raise KernelBug(f"reference counts of {kref} out of range: {reachable},{recognizable}")
-        if recognizable == 0 and owner is None:
+        if recognizable == 0 and (owner is None or schema.is_service(owner)):
             self.delete_object(kref)
+            if owner is not None:
+                self._state.delete(schema.SERVICES, kref)
             return False
         if change or reach_change:
             self._state.set(schema.OBJECTS, kref, KernelObject(owner, reachable, recognizable, iface))
-        return reachable == 0
+        return reachable == 0 and not schema.is_service(owner)
 
     # --- c-lists --------------------------------------------------------------------------------
 

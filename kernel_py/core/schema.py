@@ -27,7 +27,7 @@ IMPORTING = '"importing"'
 
 
 class KernelObject(NamedTuple):
-    """An object. `owner` is the exporting vat, or None once that is gone (an orphan)."""
+    """An object. `owner` is the exporting vat, a service (`service_owner`), or None once that is gone (an orphan)."""
 
     owner: str | None
     reachable: int
@@ -47,7 +47,7 @@ class KernelPromise(NamedTuple):
     Attributes:
         refs: c-list entries, queue mentions, mentions in other promises' data, and the kernel's own holds.
         decider: the vat that may resolve it; None while it is in a queue, or the kernel's.
-        subscribers: vats to notify, and kernel waiters (`request_waiter`, `cluster_waiter`), sorted.
+        subscribers: vats to notify, and kernel waiters (requests, timers, clusters), sorted.
         queue_head: first index in its queue table; `queue_tail` is one past the last.
         body, slots: the resolution; "" and () while unresolved.
     """
@@ -63,7 +63,7 @@ class KernelPromise(NamedTuple):
 
 
 class QueuedMessage(NamedTuple):
-    """A message on its way. Holds a reference on target, result and every slot."""
+    """A message on its way, or a call that a host's service has not answered. Holds target, result and every slot."""
 
     target: str
     body: str
@@ -227,6 +227,42 @@ class Cluster(NamedTuple):
     reason: str
 
 
+class ServiceObject(NamedTuple):
+    """An object that a kernel service answers for.
+
+    Attributes:
+        service: the service's name.
+        kind: `GRANT` for what a cluster file asked for; else one of the service's own kinds.
+        cluster: whose it is; it ends with it.
+        pending: timers or calls made through it that are not finished.
+        data: a grant's config; else what the kind says. JSON.
+    """
+
+    service: str
+    kind: str
+    cluster: str
+    pending: int
+    data: Any
+
+
+class Timer(NamedTuple):
+    """Something to be done at a time.
+
+    Attributes:
+        due_ms: when.
+        interval_ms: of a repeat; 0 for a delay.
+        target: the promise that a delay settles, or the handler that a repeat wakes. Held.
+        grant: the service object that it was asked of. Not held.
+        waking: promise for the handler's answer, held while it is awaited; else "". Nothing is due meanwhile.
+    """
+
+    due_ms: int
+    interval_ms: int
+    target: str
+    grant: str
+    waking: str
+
+
 class Request(NamedTuple):
     """A control request that was accepted. `response` is "" until it is answered; `promise` what it waits for."""
 
@@ -252,6 +288,9 @@ HELD = "held"
 REVOKED = "revoked"
 CLUSTERS = "clusters"
 REQUESTS = "requests"
+SERVICES = "services"
+TIMERS = "timers"
+CALLS = "calls"
 
 TABLES = (
     KERNEL,
@@ -268,6 +307,9 @@ TABLES = (
     REVOKED,
     CLUSTERS,
     REQUESTS,
+    SERVICES,
+    TIMERS,
+    CALLS,
 )
 """The kernel's own tables; the others belong to one vat or promise."""
 
@@ -277,6 +319,9 @@ NEXT_VAT = "nextVat"
 NEXT_CLUSTER = "nextCluster"
 NEXT_SEQUENCE = "nextSequence"
 NEXT_HELD = "nextHeld"
+NEXT_TIMER = "nextTimer"
+NEXT_CALL = "nextCall"
+NEXT_RANDOM = "nextRandom"
 CRANKS = "cranks"
 VERSION = "schema"
 SEED = "seed"
@@ -288,6 +333,9 @@ FIRST_NUMBERS = {
     NEXT_CLUSTER: 1,
     NEXT_SEQUENCE: 1,
     NEXT_HELD: 1,
+    NEXT_TIMER: 1,
+    NEXT_CALL: 1,
+    NEXT_RANDOM: 1,
     CRANKS: 0,
 }
 """First ids, after SwingSet."""
@@ -321,7 +369,24 @@ def promise_queue_table(kpid: str) -> str:
     return kpid + ".messages"
 
 
+GRANT = "grant"
+"""Kind of the service objects that a cluster was granted."""
+
+_SERVICE_OWNER = "service."
+
+
+def service_owner(service: str) -> str:
+    """The owner of a service's objects."""
+    return _SERVICE_OWNER + service
+
+
+def is_service(owner: str | None) -> bool:
+    """Whether an object's owner is a service; otherwise it is a vat, or gone."""
+    return owner is not None and owner.startswith(_SERVICE_OWNER)
+
+
 _REQUEST_WAITER = "request."
+_TIMER_WAITER = "timer."
 
 
 def request_waiter(key: str) -> str:
@@ -334,8 +399,18 @@ def find_request_key(subscriber: str) -> str | None:
     return subscriber[len(_REQUEST_WAITER) :] if subscriber.startswith(_REQUEST_WAITER) else None
 
 
+def timer_waiter(timer: str) -> str:
+    """The subscriber name under which a repeat waits for its handler's answer."""
+    return _TIMER_WAITER + timer
+
+
+def find_timer(subscriber: str) -> str | None:
+    """The timer, if the subscriber is one."""
+    return subscriber[len(_TIMER_WAITER) :] if subscriber.startswith(_TIMER_WAITER) else None
+
+
 def is_cluster(subscriber: str) -> bool:
-    """Whether the subscriber is a cluster that waits for its bootstrap; otherwise it is a vat or a request."""
+    """Whether the subscriber is a cluster that waits for its bootstrap; otherwise it is a vat, a request or a timer."""
     return subscriber[0] == "c"
 
 
@@ -448,6 +523,9 @@ FAMILIES: dict[str, Family] = {
     REVOKED: Family("kref that nobody may send to any more", _same),
     CLUSTERS: Family("cluster", _decode_cluster),
     REQUESTS: Family("request key", lambda value: Request(*value)),
+    SERVICES: Family("kref", lambda value: ServiceObject(*value)),
+    TIMERS: Family("timer number", lambda value: Timer(*value)),
+    CALLS: Family("call number", _decode_message),
 }
 
 _TABLE = re.compile(r"[a-z]+|v[0-9]+\.(?:clist|queue|collect)|kp[0-9]+\.messages")

@@ -4,7 +4,7 @@ Owns the order in which the kernel's outputs become effects. Used by every host 
 asynchronous; the shell around it supplies `Workers`, a `Backend`, a clock and a way to start tasks.
 
 Invariants:
-    * Responses and events leave only after the commit of the delta they came with (output commit).
+    * Responses, events and calls of services leave only after the commit of the delta they came with (output commit).
       Deliveries do not wait.
     * One commit at a time; what accumulates meanwhile is one delta in the next (group commit).
     * A failed commit stops the host: nothing more leaves, and every client is told. The stored state is consistent.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from kernel_py.core import control
@@ -23,14 +23,19 @@ from kernel_py.core.archive import export_archive
 from kernel_py.core.cluster_config import VAT_KINDS
 from kernel_py.core.events import dump_event
 from kernel_py.core.kernel import Incarnation, Kernel
+from kernel_py.core.outputs import Invoke
 from kernel_py.core.store import Backend
 from kernel_py.hosts.links import Link, LinkState, is_reusable
+from kernel_py.hosts.services import Service
 from kernel_py.wire import protocol
 from kernel_py.wire.errors import HostFault, IllegalSyscall, KernelBug, KernelError, RequestError, StoreError
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
 
 REPLAY_CHARS_MAX = 1_000_000
 """Transcript text sent to a realm in one message."""
+
+TIMER_SECONDS_MAX = 86_400
+"""The loop's timer is set anew after so long: a browser's holds no more than 24 days."""
 
 REPLAY_ENTRIES_READ = 1_000
 """Transcript entries read from the backend at a time."""
@@ -78,6 +83,8 @@ class KernelHost:
         seed: Callable[[], str],
         on_busy: Callable[[bool], None],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
+        on_due: Callable[[int | None], None] = lambda _: None,
+        services: Sequence[Service] = (),
         limits: Limits = DEFAULT_LIMITS,
         kinds: tuple[str, ...] = VAT_KINDS,
     ) -> None:
@@ -88,6 +95,9 @@ class KernelHost:
             on_busy: told when work begins and when none is left; while busy the host must be kept alive.
             spawn: starts a task.
             kinds: worker kinds that `workers` can make.
+            on_due: told when the next timer is due, whenever that changes; if the host is not there by then, something
+                must start it again. It is told before the commit that makes the timer durable begins.
+            services: those of the host, besides the kernel's own.
         """
         self._backend = backend
         self._workers = workers
@@ -95,6 +105,8 @@ class KernelHost:
         self._seed = seed
         self._on_busy = on_busy
         self._spawn = spawn
+        self._on_due = on_due
+        self._services = {service.declared.name: service for service in services}
         self._limits = limits
         self._kinds = kinds
         self._links: dict[str, Link] = {}
@@ -102,6 +114,8 @@ class KernelHost:
         self._askers: dict[str, list[Client]] = {}
         self._kernel: Kernel | None = None
         self._durability_waiters: list[asyncio.Future[None]] = []
+        self._due_ms: int | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._early: list[Callable[[], None]] = []
         self._is_committing = False
         self._is_exporting = False
@@ -115,7 +129,8 @@ class KernelHost:
         """Load the state and go on from there. If that fails every request is answered with the reason."""
         try:
             texts = await self._backend.load()
-            self._kernel = Kernel(texts, seed=self._seed(), limits=self._limits, kinds=self._kinds)
+            declared = [service.declared for service in self._services.values()]
+            self._kernel = Kernel(texts, seed=self._seed(), limits=self._limits, kinds=self._kinds, services=declared)
         except KernelError as error:
             self._fail(error)
             self._run_early()
@@ -125,6 +140,7 @@ class KernelHost:
             if vat not in self._kernel.living_vats():
                 del self._links[vat]
                 self._workers.destroy(vat)
+        self._kernel.look_at_clock(self._clock_ms())
         self._kernel.redeliver()
         self._run_early()
         self._pump()
@@ -207,6 +223,7 @@ class KernelHost:
             client.send(control.dump_error(call.key, control.SERVER_ERROR, self.failure))
             return
         self._askers.setdefault(call.key, []).append(client)
+        self.kernel.look_at_clock(self._clock_ms())
         self.kernel.request(call, self._describe())
         self._pump()
 
@@ -246,6 +263,7 @@ class KernelHost:
         if link is None or self.failure is not None:
             return
         generation = link.generation
+        self.kernel.look_at_clock(self._clock_ms())
         for line in text.split("\n"):
             # What comes after the realm's end, or the vat's, is of no interest.
             if link.generation == generation and self.kernel.is_alive(vat):
@@ -432,6 +450,7 @@ class KernelHost:
             self._workers.destroy(vat)
         for vat in actions.restarts:
             self._restart(vat)
+        self._set_timer(kernel.next_due_ms)
         vats: dict[str, Link] = {}
         for delivery in actions.deliveries:
             if delivery.vat not in actions.restarts and kernel.is_inflight(delivery.vat, delivery.number):
@@ -459,6 +478,8 @@ class KernelHost:
                     self._answer(response.key, response.text)
                 for event in commit.events:
                     self._publish(event)
+                for invoke in commit.invokes:
+                    self._spawn(self._carry_out(kernel, invoke))
                 if kernel.has_leftovers:
                     self._pump()
         except KernelError as error:
@@ -485,6 +506,45 @@ class KernelHost:
         finally:
             self._is_exporting = False
             self._pump()
+
+    # --- services and time ----------------------------------------------------------------------
+
+    async def _carry_out(self, kernel: Kernel, invoke: Invoke) -> None:
+        """Have a service carry out a call that is durable, and tell the kernel what came of it."""
+        handler = self._services[invoke.service].handler
+        try:
+            value = await handler(invoke.method, invoke.args, invoke.kwargs, invoke.config)
+        except Exception as error:  # noqa: BLE001 (the caller gets whatever the service raises)
+            self._answer_call(kernel, lambda error=error: kernel.service_failed(invoke.call, error))  # type: ignore[misc]
+        else:
+            self._answer_call(kernel, lambda: kernel.service_answered(invoke.call, value))
+
+    def _answer_call(self, kernel: Kernel, answer: Callable[[], None]) -> None:
+        if self.failure is None:
+            kernel.look_at_clock(self._clock_ms())
+            answer()
+            self._pump()
+
+    def _set_timer(self, due_ms: int | None) -> None:
+        if due_ms != self._due_ms:
+            self._due_ms = due_ms
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            self._on_due(due_ms)
+        if due_ms is not None and self._timer is None:
+            delay_s = max(0, due_ms - self._clock_ms()) / 1000
+            self._timer = asyncio.get_running_loop().call_later(min(delay_s, TIMER_SECONDS_MAX), self._ring)
+
+    def close(self) -> None:
+        """The host's process goes on without it: no timer fires any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._pump()
 
     def _set_busy(self) -> None:
         is_up = self._kernel is not None and self.failure is None

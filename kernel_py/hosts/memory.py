@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from kernel_py.core.control import Call, parse_call
 from kernel_py.core.kernel import Kernel
+from kernel_py.core.outputs import Invoke
 from kernel_py.core.store import Backend, MemoryBackend
+from kernel_py.hosts.services import Service
 from kernel_py.vat.session import VatSession
 from kernel_py.wire import protocol
 from kernel_py.wire.errors import HostFault, IllegalSyscall, KernelBug, KernelError
@@ -24,14 +26,15 @@ from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
 _T = TypeVar("_T")
 
 
-def run_now(coroutine: Coroutine[Any, Any, _T]) -> _T:
+def run_now(awaitable: Awaitable[_T]) -> _T:
     """Run a coroutine that never waits, such as those of synchronous backends."""
+    steps = awaitable.__await__()
     try:
-        coroutine.send(None)
+        next(steps)
     except StopIteration as finished:
         return finished.value  # type: ignore[no-any-return]
-    coroutine.close()
-    raise KernelBug("a synchronous backend waited")
+    steps.close()
+    raise KernelBug("a synchronous backend or service waited")
 
 
 def _make_python_session(_spec: protocol.VatSpec, limits: Limits) -> VatSession:
@@ -64,13 +67,15 @@ class MemoryHost:
         now_ms: Callable[[], int] | None = None,
         cranks_per_commit: int = 1,
         make_session: Callable[[protocol.VatSpec, Limits], VatSession] | None = None,
+        services: Sequence[Service] = (),
     ) -> None:
         """Open a kernel over `backend`, a new one in memory by default.
 
         Args:
-            now_ms: the clock; by default one that counts the host's own steps.
+            now_ms: the clock; by default one that counts the host's own steps, and that `pass_time` moves.
             make_session: makes a vat's session, for vats of other kinds than Python.
             cranks_per_commit: at most so many cranks in one commit. Answers always wait for theirs.
+            services: those of the host; their handlers must not wait for anything.
         """
         self.backend = backend if backend is not None else MemoryBackend()
         self.limits = limits
@@ -81,8 +86,12 @@ class MemoryHost:
             "now_ms": now_ms,
             "cranks_per_commit": cranks_per_commit,
             "make_session": make_session,
+            "services": services,
         }
         self._make_session = make_session or _make_python_session
+        self._services = {service.declared.name: service for service in services}
+        self._invokes: deque[Invoke] = deque()
+        self._has_own_clock = now_ms is None
         self._cranks_per_commit = cranks_per_commit
         self._uncommitted_cranks = 0
         self._ticks = 0
@@ -90,7 +99,13 @@ class MemoryHost:
         self._sessions: dict[str, VatSession] = {}
         self._responses: dict[str, str] = {}
         self._requests = 0
-        self.kernel = Kernel(run_now(self.backend.load()), seed=seed, limits=limits, is_serial=is_serial)
+        self.kernel = Kernel(
+            run_now(self.backend.load()),
+            seed=seed,
+            limits=limits,
+            is_serial=is_serial,
+            services=[service.declared for service in services],
+        )
         self._pending: deque[tuple[str, str]] = deque()
         self.kernel.redeliver()
         self._take()
@@ -106,6 +121,7 @@ class MemoryHost:
             keep: vats whose realms live on, and are found again.
         """
         host = MemoryHost(self.backend, limits=self.limits, **self._options)  # type: ignore[arg-type]
+        host._ticks = self._ticks
         host._sessions.update((vat, self._sessions.pop(vat)) for vat in keep)
         return host
 
@@ -118,13 +134,16 @@ class MemoryHost:
     # --- the loop -------------------------------------------------------------------------------
 
     def step(self) -> bool:
-        """Carry out one delivery. Returns whether there was one."""
+        """Carry out one delivery, or one call of a service. Returns whether there was one."""
+        if self._invokes:
+            self._carry_out(self._invokes.popleft())
+            return True
         if not self._pending:
             self.kernel.dispatch(self._now_ms())
             self._take()
         if not self._pending:
             self._commit()
-            return self.kernel.has_leftovers
+            return self.kernel.has_leftovers or bool(self._invokes)
         self._deliver(*self._pending.popleft())
         self._take()
         return True
@@ -135,6 +154,30 @@ class MemoryHost:
             if not self.step():
                 return steps
         raise KernelBug(f"still busy after {steps_max:,} deliveries")
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass on the host's own clock, and do what falls due, each at its time."""
+        end = self._ticks + round(seconds * 1000)
+        self.run()
+        while (due_ms := self.kernel.next_due_ms) is not None and due_ms <= end:
+            self._skip_to(due_ms)
+            self.run()
+        self._ticks = max(self._ticks, end)
+
+    def _skip_to(self, due_ms: int) -> None:
+        self._ticks = max(self._ticks, due_ms - 1)  # the next look at the clock is one later
+
+    def _carry_out(self, invoke: Invoke) -> None:
+        handler = self._services[invoke.service].handler
+        try:
+            value = run_now(handler(invoke.method, invoke.args, invoke.kwargs, invoke.config))
+        except KernelBug:
+            raise
+        except Exception as error:  # noqa: BLE001 (the caller gets whatever the service raises)
+            self.kernel.service_failed(invoke.call, error)
+        else:
+            self.kernel.service_answered(invoke.call, value)
+        self._take()
 
     def _deliver(self, vat: str, text: str) -> None:
         session = self._sessions.get(vat)
@@ -202,6 +245,7 @@ class MemoryHost:
             run_now(self.backend.commit(commit.delta))
         self._responses.update((response.key, response.text) for response in commit.responses)
         self.events.extend(commit.events)
+        self._invokes.extend(commit.invokes)
         self._uncommitted_cranks = 0
 
     def evict(self, vat: str) -> None:
@@ -237,6 +281,8 @@ class MemoryHost:
     def request(self, method: str, params: dict[str, Any] | None = None) -> Any:
         """Make a control request, run until it is answered, acknowledge it, and return its result.
 
+        On the host's own clock, time in which only timers are awaited goes by at once.
+
         Raises:
             RequestFailed: it was answered with an error.
             HostFault: nothing is left to do and it is not answered: it waits for something outside.
@@ -244,7 +290,10 @@ class MemoryHost:
         key = self.post(method, params)
         while key not in self._responses:
             if not self.step():
-                raise HostFault(f"{method} is not answered and nothing is left to do")
+                due_ms = self.kernel.next_due_ms
+                if due_ms is None or not self._has_own_clock:
+                    raise HostFault(f"{method} is not answered and nothing is left to do")
+                self._skip_to(due_ms)
         try:
             return self.find_response(key)
         finally:

@@ -61,6 +61,20 @@ class Limits:
     """Settled promises looked at in the search for one cycle; larger ones are left to leak."""
     results_held_max: int = 1_000
     """Answers to clients whose objects are kept for them: a person may want to send to what was shown a while ago."""
+    service_pending_max: int = 10_000
+    """Timers or calls made through one service object that are not finished: each is a row of the kernel's state."""
+    timer_seconds_max: int = 1_000_000_000
+    """Length of a delay or interval, some 31 years: in milliseconds it is exact in a float."""
+    random_bytes_max: int = 65_536
+    """Bytes that one call of the random service gives, as of crypto.getRandomValues."""
+    fetch_body_bytes_max: int = 4_000_000
+    """Length of what is fetched: as capdata, two characters a byte, it must be within `body_chars_max`."""
+    fetch_headers_bytes_max: int = 65_536
+    """Length of all headers of one response."""
+    fetch_redirects_max: int = 10
+    """Redirects followed for one request."""
+    fetch_seconds_max: int = 60
+    """Time for one request with its redirects: the host is kept alive so long."""
     delivery_attempts_max: int = 3
     """Times a delivery is tried when its worker dies under it (a host fault), before it is rejected."""
 

@@ -14,9 +14,13 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+from kernel_py.core import kmarshal
 from kernel_py.core.control import Call, parse_call
 from kernel_py.core.kernel import Kernel
+from kernel_py.core.kmarshal import Ref
+from kernel_py.core.outputs import Invoke
 from kernel_py.core.schema import KernelPromise
+from kernel_py.core.services.service import HostService
 from kernel_py.core.store import MemoryBackend
 from kernel_py.hosts.memory import RequestFailed, run_now
 from kernel_py.wire import canonical, protocol
@@ -61,6 +65,17 @@ def send(target: str, method: str, *slots: str, result: str | None = None) -> JS
     return ["send", target, {"methargs": call(method, *slots), "result": result}]
 
 
+def ask(target: str, method: str, args: list[object], *slots: str, result: str | None = None) -> JSON:
+    """A send with values as arguments, and then `slots`, which are objects."""
+    methargs = kmarshal.serialize_call(method, [*args, *map(Ref, slots)])
+    return ["send", target, {"methargs": data(methargs.body, *methargs.slots), "result": result}]
+
+
+def value(item: object) -> JSON:
+    """Capdata of a value without references."""
+    return data(kmarshal.serialize(item).body)
+
+
 def subscribe(promise: str) -> JSON:
     return ["subscribe", promise]
 
@@ -98,11 +113,17 @@ class Driver:
     """One kernel, its store, and what its scripted vats were told."""
 
     def __init__(
-        self, *, is_serial: bool = False, limits: Limits = ONE_BY_ONE, backend: MemoryBackend | None = None
+        self,
+        *,
+        is_serial: bool = False,
+        limits: Limits = ONE_BY_ONE,
+        backend: MemoryBackend | None = None,
+        services: tuple[HostService, ...] = (),
     ) -> None:
         self.backend = backend or MemoryBackend()
         self.limits = limits
         self.is_serial = is_serial
+        self.services = services
         self.is_committing = True
         self.is_checking = True
         self.holds: Counter[str] = Counter()
@@ -117,7 +138,14 @@ class Driver:
     def _open(self) -> None:
         self.inflight: dict[str, str] = {}
         self.followers: dict[str, list[str]] = {}
-        self.kernel = Kernel(run_now(self.backend.load()), seed="seed", limits=self.limits, is_serial=self.is_serial)
+        self.invokes: dict[str, Invoke] = {}
+        self.kernel = Kernel(
+            run_now(self.backend.load()),
+            seed="seed",
+            limits=self.limits,
+            is_serial=self.is_serial,
+            services=self.services,
+        )
         self.kernel.redeliver()
         self.turn()
 
@@ -172,6 +200,7 @@ class Driver:
         for response in commit.responses:
             self.responses.setdefault(response.key, []).append(response.text)
         self.events.extend(commit.events)
+        self.invokes.update((invoke.call, invoke) for invoke in commit.invokes)
         if self.is_checking:
             check_backend(self.kernel, self.backend)
 
@@ -262,6 +291,20 @@ class Driver:
     def query(self, method: str, /, **params: Any) -> Any:
         return self.result(self.request(method, params))
 
+    def answer(self, call: str, value: object) -> None:
+        """A service of the host's has carried out a call, or raised `value`."""
+        del self.invokes[call]
+        if isinstance(value, Exception):
+            self.kernel.service_failed(call, value)
+        else:
+            self.kernel.service_answered(call, value)
+        self.turn()
+
+    def wait_until(self, now_ms: int) -> None:
+        """Let time pass."""
+        self.now_ms = now_ms - 1
+        self.turn()
+
     def acknowledge(self, key: str) -> None:
         self.kernel.acknowledge(key)
         self.turn()
@@ -272,11 +315,15 @@ class Driver:
 
     # --- clusters -------------------------------------------------------------------------------
 
-    def begin_launch(self, *names: str, name: str = "", key: str = "", source: str = "x = 1") -> str:
+    def begin_launch(
+        self, *names: str, name: str = "", key: str = "", source: str = "x = 1", services: tuple[JSON, ...] = ()
+    ) -> str:
         """Ask for a cluster of vats, of which the first has the bootstrap; returns the request's key."""
         config: dict[str, Any] = {"bootstrap": names[0], "vats": {vat: {"source": "vat.py"} for vat in names}}
         if name:
             config["name"] = name
+        if services:
+            config["services"] = list(services)
         key = self.request("launch", {"config": config, "files": {"vat.py": source}}, key)
         self.names = dict(self.kernel._state.get("clusters", self.last_cluster).vats)
         return key
@@ -291,9 +338,12 @@ class Driver:
             assert self.delivery(name) == ["startVat", data("#{}")]
             self.reply(name)
 
-    def launch(self, *names: str, source: str = "x = 1") -> str:
-        """A running cluster. The first vat knows the others as o-50, o-51, ...; returns the cluster's id."""
-        key = self.begin_launch(*names, source=source)
+    def launch(self, *names: str, source: str = "x = 1", services: tuple[JSON, ...] = ()) -> str:
+        """A running cluster. The first vat knows the others as o-50, o-51, ..., and then services, by their names.
+
+        Returns the cluster's id.
+        """
+        key = self.begin_launch(*names, source=source, services=services)
         self.start_all()
         self.reply(names[0], fulfill("p-60", data(UNDEFINED)))
         assert self.result(key)["vats"] == self.names

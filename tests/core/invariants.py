@@ -20,6 +20,8 @@ from kernel_py.core.schema import (
     PromiseState,
     QueuedMessage,
     QueueItem,
+    ServiceObject,
+    Timer,
     VatState,
 )
 from kernel_py.core.state import KernelState
@@ -42,6 +44,7 @@ def check_state(kernel: Kernel, holds: Mapping[str, int] = _NO_HOLDS) -> None:
     view.check_promises()
     view.check_cycles()
     view.check_waiters()
+    view.check_services()
 
 
 def check_backend(kernel: Kernel, backend: MemoryBackend) -> None:
@@ -71,6 +74,9 @@ class _View:
         self.leftovers = set(self.table(schema.LEFTOVERS))
         self.clusters = self.table(schema.CLUSTERS)
         self.requests = self.table(schema.REQUESTS)
+        self.services: dict[str, ServiceObject] = self.table(schema.SERVICES)
+        self.timers: dict[str, Timer] = self.table(schema.TIMERS)
+        self.calls: dict[str, QueuedMessage] = self.table(schema.CALLS)
         self.living = {vat for vat, row in self.vats.items() if row.state is not VatState.TERMINATED}
 
     def table(self, name: str) -> dict[str, Any]:
@@ -178,7 +184,11 @@ class _View:
                 if not is_vat_allocated(Vref(vref)):
                     counters = self.counters[vat]
                     assert int(vref[2:]) < (counters.next_object if vref[0] == "o" else counters.next_promise)
-        owners = {kref: record.owner for kref, record in self.objects.items() if record.owner is not None}
+        owners = {
+            kref: record.owner
+            for kref, record in self.objects.items()
+            if record.owner is not None and not schema.is_service(record.owner)
+        }
         exports = [
             (kref, vat) for vat, kref, entry in self.iter_entries() if kref[1] == "o" and entry.vref.startswith("o+")
         ]
@@ -200,6 +210,7 @@ class _View:
         held.update(slot for upgrade in self.table(schema.UPGRADES).values() for slot in upgrade.slots)
         held.update(self.table(schema.PINS))
         held.update(self.table(schema.HELD).values())
+        self.count_services(held)
         held.update(request.promise for request in self.requests.values() if request.promise)
         reachable = held.copy()
         for _, kref, entry in self.iter_entries():
@@ -213,12 +224,16 @@ class _View:
         assert all(row.refs for row in self.promises.values())
         for kref, record in self.objects.items():
             assert (record.reachable, record.recognizable) == (reachable[kref], held[kref]), kref
-            assert record.owner is not None or record.recognizable
-        for kref, record in self.objects.items():
-            if record.reachable == 0:
-                self.check_unreachable(kref, record)
+            self.check_object(kref, record)
         assert not self.kernel._references._changes
         assert not self.kernel._references._reach_changes
+
+    def check_object(self, kref: str, record: schema.KernelObject) -> None:
+        is_service = schema.is_service(record.owner)
+        if record.owner is None or is_service:
+            assert record.recognizable, kref
+        if record.reachable == 0 and not is_service:
+            self.check_unreachable(kref, record)
 
     def check_unreachable(self, kref: str, record: schema.KernelObject) -> None:
         """Whoever must hear that an object is not reached any more has heard it, or will."""
@@ -247,10 +262,19 @@ class _View:
                     stack.append(slot)
         assert reached == set(self.promises)
 
+    def count_services(self, held: Counter[str]) -> None:
+        for message in self.calls.values():
+            held.update(message_mentions(message))
+        for timer in self.timers.values():
+            held.update([timer.target, timer.waking] if timer.waking else [timer.target])
+        held.update(kref for kref, record in self.services.items() if record.kind == schema.GRANT)
+
     def check_promises(self) -> None:
         """An unresolved promise has a living decider, or is the result of one message on its way."""
         on_the_way = Counter(message.result for _, message in self.iter_promise_messages())
         on_the_way.update(item.payload.result for _, item in self.iter_items() if item.kind is ItemKind.MESSAGE)
+        on_the_way.update(message.result for message in self.calls.values())
+        on_the_way.update(timer.target for timer in self.timers.values() if not timer.interval_ms)
         for kpid, promise in self.promises.items():
             if promise.state is not PromiseState.UNRESOLVED:
                 assert promise[2:6] == (None, (), 0, 0), kpid
@@ -271,9 +295,11 @@ class _View:
         for kpid, promise in self.promises.items():
             assert list(promise.subscribers) == sorted(set(promise.subscribers))
             for subscriber in promise.subscribers:
-                key = schema.find_request_key(subscriber)
+                key, number = schema.find_request_key(subscriber), schema.find_timer(subscriber)
                 if key is not None:
                     assert self.requests[key].promise == kpid
+                elif number is not None:
+                    assert self.timers[number].waking == kpid
                 elif schema.is_cluster(subscriber):
                     assert self.clusters[subscriber].result == kpid
                 else:
@@ -297,3 +323,20 @@ class _View:
             if cluster.state is ClusterState.RUNNING:
                 assert self.promises[cluster.result].state is PromiseState.FULFILLED
         assert not self.kernel._promises._released
+
+    def check_services(self) -> None:
+        """Every service object is of a living cluster, and knows how much is done through it; every timer is found."""
+        owned = {kref: row.owner for kref, row in self.objects.items() if schema.is_service(row.owner)}
+        assert owned == {kref: schema.service_owner(row.service) for kref, row in self.services.items()}
+        pending = Counter(timer.grant for timer in self.timers.values())
+        pending.update(message.target for message in self.calls.values())
+        for kref, record in self.services.items():
+            assert self.clusters[record.cluster].state is not ClusterState.TERMINATED
+            assert record.pending == pending.pop(kref, 0), kref
+        assert not pending
+        due = {(timer.due_ms, int(number)) for number, timer in self.timers.items() if not timer.waking}
+        assert due <= set(self.kernel._services.timers._heap)
+        for number, timer in self.timers.items():
+            if timer.waking and self.promises[timer.waking].state is PromiseState.UNRESOLVED:
+                assert schema.timer_waiter(number) in self.promises[timer.waking].subscribers
+        assert not self.kernel._promises._calls

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from kernel_py.core.cluster_config import ClusterConfig, VatConfig, parse_cluster
+from kernel_py.core.cluster_config import ClusterConfig, ServiceConfig, VatConfig, parse_cluster
+from kernel_py.core.services.service import NO_CONFIG
 from kernel_py.wire.errors import RequestError
 from kernel_py.wire.limits import DEFAULT_LIMITS
 
@@ -15,7 +16,10 @@ CONFIG = {"bootstrap": "a", "vats": {"a": {"source": "a.py"}}}
 FILES = {"a.py": "x = 1"}
 
 
-def parse(config: Any, files: Any = FILES, services: tuple[str, ...] = ("timer", "log")) -> ClusterConfig:
+SERVICES = {"timer": NO_CONFIG, "log": NO_CONFIG, "fetch": {"type": "object", "required": ["hosts"]}}
+
+
+def parse(config: Any, files: Any = FILES, services: Any = SERVICES) -> ClusterConfig:
     return parse_cluster(config, files, services, DEFAULT_LIMITS)
 
 
@@ -30,7 +34,7 @@ def test_everything_given_is_kept_in_order() -> None:
         "$schema": "cluster.schema.json",
         "name": "the bank",
         "bootstrap": "b",
-        "services": ["log", "timer"],
+        "services": ["log", {"fetch": {"hosts": []}}, {"timer": {}}],
         "vats": {
             "b": {"source": "lib/b.py", "kind": "worker", "parameters": {"n": 1}, "critical": True},
             "a": {"source": "lib/b.py"},
@@ -38,7 +42,11 @@ def test_everything_given_is_kept_in_order() -> None:
     }
     parsed = parse(config, {"z.txt": "", "lib/b.py": "ü\ud800"})
     assert parsed.name == "the bank"
-    assert parsed.services == ("log", "timer")
+    assert parsed.services == (
+        ServiceConfig("log", {}),
+        ServiceConfig("fetch", {"hosts": []}),
+        ServiceConfig("timer", {}),
+    )
     assert [vat.name for vat in parsed.vats] == ["b", "a"]
     assert parsed.vats[0] == VatConfig("b", "lib/b.py", "worker", {"n": 1}, is_critical=True)
     assert parsed.files == '{"lib/b.py":"\\u00fc\\ud800","z.txt":""}'
@@ -64,6 +72,14 @@ def test_the_order_of_files_does_not_matter() -> None:
         ({**CONFIG, "vats": {"a": {"kind": "command", "command": ["a"]}}}, FILES, "config.vats.a.kind", "does not run"),
         ({**CONFIG, "bootstrap": "b"}, FILES, "config.bootstrap", "there is no vat 'b'; the vats are: a"),
         ({**CONFIG, "services": ["log", "x"]}, FILES, "config.services[1]", "unknown service 'x'; this kernel has"),
+        ({**CONFIG, "services": [{"x": {}}]}, FILES, "config.services[0]", "unknown service 'x'; this kernel has"),
+        ({**CONFIG, "services": [{}]}, FILES, "config.services[0]", "must have at least 1 entries"),
+        ({**CONFIG, "services": [{"log": {}, "timer": {}}]}, FILES, "config.services[0]", "has 2 entries"),
+        ({**CONFIG, "services": ["log", {"log": {}}]}, FILES, "config.services[1]", "'log' is granted twice"),
+        ({**CONFIG, "services": [{"log": 7}]}, FILES, "config.services[0].log", "must be an object"),
+        ({**CONFIG, "services": [{"log": {"x": 1}}]}, FILES, "config.services[0].log.x", "unknown field"),
+        ({**CONFIG, "services": ["fetch"]}, FILES, "config.services[0]", "'hosts' is missing"),
+        ({**CONFIG, "services": [["log"]]}, FILES, "config.services[0]", "must be a string or an object, not an array"),
         (CONFIG, [], "files", "must be an object"),
         (CONFIG, {"a.py": 7}, "files['a.py']", "must be a string"),
         (CONFIG, {**FILES, "/etc/passwd": ""}, "files (the name '/etc/passwd')", "does not match"),
@@ -87,12 +103,12 @@ def test_a_fault_is_named_with_its_path(config: Any, files: Any, path: str, reas
 def test_too_much_source_is_refused() -> None:
     limits = replace(DEFAULT_LIMITS, source_chars_max=4)
     with pytest.raises(RequestError, match="files: 5 characters of source; the limit is 4"):
-        parse_cluster(CONFIG, FILES, (), limits)
+        parse_cluster(CONFIG, FILES, {}, limits)
 
 
 def test_a_kernel_without_services_says_so() -> None:
     with pytest.raises(RequestError, match="this kernel has: none"):
-        parse({**CONFIG, "services": ["x"]}, FILES, ())
+        parse({**CONFIG, "services": ["x"]}, FILES, {})
 
 
 @pytest.mark.parametrize(
@@ -107,10 +123,10 @@ def test_a_kernel_without_services_says_so() -> None:
 def test_a_wrong_command_vat_is_refused(vat: dict[str, Any], path: str, message: str) -> None:
     config = {"bootstrap": "a", "vats": {"a": {"kind": "command", **vat}}}
     with pytest.raises(RequestError, match=f"{path}: .*{message}"):
-        parse_cluster(config, FILES, (), DEFAULT_LIMITS, kinds=("iframe", "command"))
+        parse_cluster(config, FILES, {}, DEFAULT_LIMITS, kinds=("iframe", "command"))
 
 
 def test_a_host_that_has_the_kind_takes_a_command() -> None:
     config = {"bootstrap": "a", "vats": {"a": {"kind": "command", "command": ["node", "a.mjs"]}}}
-    (vat,) = parse_cluster(config, {}, (), DEFAULT_LIMITS, kinds=("iframe", "command")).vats
+    (vat,) = parse_cluster(config, {}, {}, DEFAULT_LIMITS, kinds=("iframe", "command")).vats
     assert vat == VatConfig("a", "", "command", {}, command=("node", "a.mjs"))

@@ -24,11 +24,11 @@ OTHERS = ("v1", "v3")
 def _prepare() -> MemoryBackend:
     """Alice and trent have told mallory much, wait for her, and have secrets that she was not told."""
     driver = Driver()
-    driver.launch("alice", "mallory", "trent")
+    driver.launch("alice", "mallory", "trent", services=("timer",))
     driver.ask("alice")
     driver.reply(
         "alice",
-        send("o-50", "theirs", "o+1", "o-51", "p+2", result="p+3"),
+        send("o-50", "theirs", "o+1", "o-51", "p+2", "o-52", result="p+3"),
         subscribe("p+3"),
         send("p+3", "theirs", "o+4", result="p+5"),
         subscribe("p+5"),
@@ -37,7 +37,8 @@ def _prepare() -> MemoryBackend:
         subscribe("p+9"),
     )
     driver.handle("trent", message("o+0", "theirs", "o-50", "p-60", "p-61", result="p-62"), subscribe("p-61"))
-    # Mallory decides p-61, may ask for p-60 and p-62, has o-50 (alice's) and o-51 (trent) and a promise of her own.
+    # Mallory decides p-61, may ask for p-60 and p-62, has o-50 (alice's), o-51 (trent), o-52 (the timer) and a promise
+    # of her own.
     driver.reply("mallory", subscribe("p-60"), send("o-51", "theirs", "p+1", "o+2"))
     driver.ask("alice", "last")
     return driver.backend

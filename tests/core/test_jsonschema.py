@@ -82,7 +82,7 @@ _CONFIGS = st.fixed_dictionaries(
     optional={
         "bootstrap": st.sampled_from(["a", "b", 7]),
         "name": st.sampled_from(["x", "", "n" * 100, "n" * 101]),
-        "services": st.lists(st.sampled_from(["timer", 7]), max_size=2),
+        "services": st.lists(st.sampled_from(["timer", 7, {}, {"log": {}}]), max_size=2),
         "vats": st.dictionaries(
             st.sampled_from(["a", "b", "1", "a b", "", "n" * 101]),
             st.fixed_dictionaries(
@@ -141,7 +141,11 @@ def test_our_schemas_are_schemas(schema: dict[str, Any]) -> None:
             "config.vats['a-1'].more",
             "unknown field; known are source, kind, command, parameters",
         ),
-        ({"bootstrap": "a", "services": [1], "vats": {}}, "config.services[0]", "must be a string, not an integer"),
+        (
+            {"bootstrap": "a", "services": [1], "vats": {}},
+            "config.services[0]",
+            "must be a string or an object, not an integer",
+        ),
         ({"bootstrap": "a", "name": "", "vats": {}}, "config.name", "must have at least 1 characters"),
         ({"bootstrap": "a", "name": "x" * 101, "vats": {}}, "config.name", "has 101 characters; the limit is 100"),
     ],

@@ -21,12 +21,28 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from kernel_py.core.schema import PromiseState
+from kernel_py.core.schema import PromiseState, is_service
+from kernel_py.core.services.service import NO_CONFIG, HostService
 from kernel_py.wire.limits import DEFAULT_LIMITS
-from tests.core.driver import JSON, Driver, fulfill, text
+from tests.core.driver import JSON, Driver, ask, fulfill, text
 from tests.core.strategies import SHAPED_SYSCALLS, Vocabulary, draw_batch
 
 VATS_MAX = 6
+
+SERVICES = (
+    HostService("mailer", ("mail",), NO_CONFIG),
+    HostService("reader", ("read",), NO_CONFIG, is_idempotent=True),
+)
+Arguments = tuple[str, list[object], tuple[str, ...]]
+CALLS: dict[str, list[Arguments]] = {
+    "timer": [
+        ("repeat", [1, 1], ("o+0",)), ("repeat", [0, 2], ("o+7000",)), ("delay", [1], ()), ("delay", [0.001], ()),
+        ("cancel", [], ()), ("now", [], ()),
+    ],
+    "random": [("bytes", [2], ())],
+    "mailer": [("mail", [1], ("o+0",)), ("mail", [], ())],
+    "reader": [("read", [2], ())],
+}  # fmt: skip
 
 
 @dataclass
@@ -75,7 +91,7 @@ class KernelMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.driver = Driver(limits=replace(DEFAULT_LIMITS, deliveries_inflight_max=3))
+        self.driver = Driver(limits=replace(DEFAULT_LIMITS, deliveries_inflight_max=3), services=SERVICES)
         self.driver.is_committing = False
         self.book = Book()
         self.committed = copy.deepcopy(self.book)
@@ -168,6 +184,10 @@ class KernelMachine(RuleBasedStateMachine):
     def all_in_flight(self) -> dict[str, str | None]:
         return {vat: self.in_flight(vat) for vat in self.driver.inflight}
 
+    def services(self) -> list[str]:
+        rows: list[str] = self.driver.kernel._state.rows("services")
+        return rows
+
     def living(self) -> list[str]:
         return self.driver.kernel.living_vats()
 
@@ -190,21 +210,29 @@ class KernelMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        """A running cluster, whose first vat knows the others."""
+        """A running cluster, whose first vat knows the others, has asked for wakes and awaits calls."""
         self.launch(3)
         for vat in sorted(self.driver.inflight):
             self.finish(vat, [], is_audited=False)
-        self.finish("v1", [fulfill("p-60", text("up"))], is_audited=False)
+        names = {self.driver.kernel._state.get("services", kref).service: kref for kref in self.services()}
+        known = {name: str(self.driver.find_vref("v1", kref)) for name, kref in names.items()}
+        calls = [
+            ask(known["timer"], "repeat", [1, 1], "o+0", result="p+8000"),
+            ask(known["timer"], "delay", [2], result="p+8001"),
+            ask(known["mailer"], "mail", [], result="p+8002"),
+            ask(known["reader"], "read", [], "o+1"),
+        ]
+        asked = [["subscribe", f"p+{number}"] for number in (8000, 8001, 8002)]
+        self.finish("v1", [*calls, *asked, fulfill("p-60", text("up"))], is_audited=False)
 
     @rule(count=st.integers(1, 3))
     def launch(self, count: int) -> None:
         if len(self.living()) + count > VATS_MAX:
             return
         names = [f"vat{index}" for index in range(count)]
-        self.request(
-            "launch",
-            {"config": {"bootstrap": names[0], "vats": {n: {"source": "a.py"} for n in names}}, "files": {"a.py": ""}},
-        )
+        vats = {name: {"source": "a.py"} for name in names}
+        config = {"bootstrap": names[0], "vats": vats, "services": ["timer", "random", "mailer", "reader"]}
+        self.request("launch", {"config": config, "files": {"a.py": ""}})
 
     @rule(data=st.data())
     def ask(self, data: Any) -> None:
@@ -281,6 +309,46 @@ class KernelMachine(RuleBasedStateMachine):
 
     reply_again = reply
 
+    @rule(data=st.data())
+    def call_services(self, data: Any) -> None:
+        """Calls that a service understands; `reply` sends them what they do not."""
+        if not self.driver.inflight and not self.ask_someone(data):
+            return
+        kernel = self.driver.kernel
+        vat = self.draw_busy_vat(data)
+        batch = draw_batch(data.draw, kernel, vat, self.name_message)
+        words = Vocabulary(kernel, vat)
+        rows = {vref: kernel._state.get("services", self.driver.kref(vat, vref)) for vref in words.objects}
+        services = {vref: row.service for vref, row in rows.items() if row is not None}
+        used = {syscall[2]["result"] for syscall in batch if syscall[0] == "send"}
+        if not services or any(syscall[0] == "exit" for syscall in batch):
+            return
+        for number in range(data.draw(st.integers(1, 6))):
+            result = data.draw(st.sampled_from([f"p+{9_000 + self.book.count + number}", None]))
+            target = data.draw(st.sampled_from(list(services)))
+            method, args, slots = data.draw(st.sampled_from(CALLS[services[target]]))
+            assert result not in used or result is None
+            batch.append(ask(target, method, args, *slots, result=result))
+            batch += [["subscribe", result]] if result else []
+        self.book.count += 10
+        self.finish(vat, batch, is_audited=False)
+
+    call_services_again = call_services
+
+    @precondition(lambda self: self.driver.invokes)
+    @rule(data=st.data())
+    def answer_a_call(self, data: Any) -> None:
+        before = self.all_in_flight()
+        call = data.draw(st.sampled_from(sorted(self.driver.invokes)))
+        self.driver.answer(call, data.draw(st.sampled_from([None, 7, [b"x"], ValueError("no"), object()])))
+        self.after(before)
+
+    @rule(seconds=st.sampled_from([0.1, 1, 3, 1_000]))
+    def let_time_pass(self, seconds: float) -> None:
+        before = self.all_in_flight()
+        self.driver.wait_until(self.driver.now_ms + int(1_000 * seconds))
+        self.after(before)
+
     @precondition(lambda self: self.driver.inflight)
     @rule(data=st.data())
     def break_a_rule(self, data: Any) -> None:
@@ -342,6 +410,7 @@ class KernelMachine(RuleBasedStateMachine):
         driver = self.driver
         for vat in self.living():
             self.request("resumeVat", {"vat": vat})
+        self.settle_services()
         for _ in range(2_000):
             if not driver.inflight:
                 break
@@ -357,6 +426,13 @@ class KernelMachine(RuleBasedStateMachine):
             self.judge(name, sent)
         for key in self.book.keys:
             assert key in self.answers, f"{key} is not answered"
+
+    def settle_services(self) -> None:
+        """Let every timer be due, and every call be answered."""
+        self.commit()
+        for call in sorted(self.driver.invokes):
+            self.driver.answer(call, None)
+        self.let_time_pass(10_000)
 
     def settle_all(self, vat: str) -> list[JSON]:
         return [fulfill(vpid, text("end")) for vpid in Vocabulary(self.driver.kernel, vat).decided]
@@ -378,7 +454,8 @@ class KernelMachine(RuleBasedStateMachine):
         references = self.driver.kernel._references
         if target[1] == "p":
             return references.get_promise(target).state is not PromiseState.UNRESOLVED
-        return references.find_owner(target) is None
+        owner = references.find_owner(target)
+        return owner is None or is_service(owner)  # which has no method of such a name
 
 
 def _run(examples: int, steps: int) -> None:

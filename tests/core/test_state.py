@@ -22,6 +22,8 @@ from kernel_py.core.schema import (
     QueuedMessage,
     QueueItem,
     Request,
+    ServiceObject,
+    Timer,
     Upgrade,
     Vat,
     VatCounters,
@@ -232,6 +234,9 @@ VALUES: list[tuple[str, str, Any]] = [
     ("pins", "ko1", 1),
     ("held", "7", "kp40"),
     ("revoked", "ko1", 1),
+    ("services", "ko20", ServiceObject("fetch", "grant", "c1", 2, {"hosts": ["example.com"]})),
+    ("timers", "7", Timer(1_000, 0, "kp40", "ko20", "")),
+    ("calls", "3", QueuedMessage("ko20", "#[]", ("ko1",), "kp41")),
     ("requests", "a-key_1", Request(1, "send", "kp1", "")),
 ]
 

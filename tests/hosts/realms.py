@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from kernel_py.core.store import Delta, MemoryBackend
 from kernel_py.hosts.host import Client, KernelHost
+from kernel_py.hosts.services import Service
 from kernel_py.vat.session import VatSession
 from kernel_py.wire.errors import StoreError
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
@@ -91,7 +92,14 @@ class Realm:
 class World:
     """Everything outside the host: realms, storage, clients, and the power to kill each of them."""
 
-    def __init__(self, *, limits: Limits = DEFAULT_LIMITS, realm_s: float = 0.001, commit_s: float = 0.01) -> None:
+    def __init__(
+        self,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        realm_s: float = 0.001,
+        commit_s: float = 0.01,
+        services: Sequence[Service] = (),
+    ) -> None:
         self.backend = SlowBackend(commit_s)
         self.limits = limits
         self.realm_s = realm_s
@@ -101,6 +109,8 @@ class World:
         self.epoch = 0
         self.tasks: list[asyncio.Task[None]] = []
         self.busy: list[bool] = []
+        self.services = services
+        self.due_ms: int | None = None
 
     # Workers
 
@@ -128,6 +138,8 @@ class World:
 
     def kill_host(self) -> None:
         """As the browser kills a service worker: between any two steps, and without a word to anyone."""
+        if self.host is not None:
+            self.host.close()
         self.host = None
         self.epoch += 1
         for task in self.tasks:
@@ -136,6 +148,9 @@ class World:
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self.tasks.append(asyncio.get_running_loop().create_task(coroutine))
+
+    def _note_due(self, due_ms: int | None) -> None:
+        self.due_ms = due_ms
 
     async def start(self) -> KernelHost:
         self.epoch += 1
@@ -148,6 +163,8 @@ class World:
             seed=lambda: "seed",
             on_busy=self.busy.append,
             spawn=self._spawn,
+            on_due=self._note_due,
+            services=self.services,
             limits=self.limits,
         )
         self.host = host

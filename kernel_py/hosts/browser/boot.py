@@ -15,12 +15,13 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from kernel_py.hosts.browser.backend import IndexedDbBackend, StoreBridge
+from kernel_py.hosts.browser.services import ServiceBridge, make_services
 from kernel_py.hosts.host import Client, KernelHost
 
 _SEED_BYTES = 16
 
 
-class Bridge(StoreBridge, Protocol):
+class Bridge(StoreBridge, ServiceBridge, Protocol):
     """What the kernel calls in JavaScript."""
 
     def create(self, vat: str, incarnation: int, kind: str) -> None: ...
@@ -31,6 +32,8 @@ class Bridge(StoreBridge, Protocol):
 
     def setBusy(self, is_busy: bool) -> None: ...  # noqa: N802, FBT001 (JavaScript's name and form)
 
+    def setAlarm(self, due_ms: int | None) -> None: ...  # noqa: N802 (JavaScript's name)
+
     def send(self, client: int, text: str) -> None: ...
 
 
@@ -40,9 +43,10 @@ class BrowserKernel:
     Args:
         realms: JSON list of the realms found alive, as [vat, incarnation].
         start: JSON object that says how Python was started, for the status.
+        services: those that JavaScript has; see `make_services`.
     """
 
-    def __init__(self, bridge: Bridge, realms: str, start: str) -> None:
+    def __init__(self, bridge: Bridge, realms: str, start: str, services: str) -> None:
         self._bridge = bridge
         self._clients: dict[int, Client] = {}
         self._tasks: dict[asyncio.Task[None], None] = {}
@@ -55,6 +59,8 @@ class BrowserKernel:
             seed=lambda: secrets.token_hex(_SEED_BYTES),
             on_busy=self._set_busy,
             spawn=self._spawn,
+            on_due=bridge.setAlarm,
+            services=make_services(bridge, services),
         )
         self._host.status.update(json.loads(start))
         self._host.living([(vat, incarnation) for vat, incarnation in json.loads(realms)])

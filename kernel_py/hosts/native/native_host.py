@@ -10,7 +10,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,8 +21,10 @@ from kernel_py.core.store import Backend
 from kernel_py.hosts.host import Client, KernelHost
 from kernel_py.hosts.links import LinkState
 from kernel_py.hosts.memory import RequestFailed
+from kernel_py.hosts.native.fetch import make_fetch
 from kernel_py.hosts.native.sqlite_store import SqliteBackend
 from kernel_py.hosts.native.workers import ANSWER_S_MAX, ProcessWorkers
+from kernel_py.hosts.services import Service
 from kernel_py.wire.errors import HostFault
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
 
@@ -38,6 +40,7 @@ class NativeKernel:
     Args:
         on_event: takes the events of the log as they leave the kernel; without it none are made.
         commands_allowed: whether cluster files may name programs to be run as vats.
+        services: those that cluster files may ask for besides ``fetch`` and the kernel's own.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class NativeKernel:
         on_event: OnEvent | None = None,
         commands_allowed: bool = False,
         answer_s_max: float = ANSWER_S_MAX,
+        services: Sequence[Service] = (),
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.backend = backend
@@ -71,6 +75,7 @@ class NativeKernel:
             seed=lambda: secrets.token_hex(_SEED_BYTES),
             on_busy=self._set_busy,
             spawn=self._spawn,
+            services=[make_fetch(limits), *services],
             limits=limits,
             kinds=(*VAT_KINDS, COMMAND_KIND) if commands_allowed else VAT_KINDS,
         )
@@ -108,6 +113,7 @@ class NativeKernel:
         self.workers.close()
         while self._tasks:
             await asyncio.wait(list(self._tasks))
+        self.host.close()
         await self.backend.close()
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:

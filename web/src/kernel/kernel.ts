@@ -14,6 +14,8 @@ import { fetchAsset, fetchBytes, findBytes } from "../shared/assets.ts";
 import { parseChoice, parseFields, ParseError } from "../shared/parse.ts";
 import { REALM_KINDS } from "../shared/messages.ts";
 import type { IndexedDbStore } from "../store/indexed_db.ts";
+import { fetchUrl } from "./fetch_url.ts";
+import { callService, declareServices, type Service } from "./services.ts";
 import type { VatHostLink } from "./vat_host_link.ts";
 
 export interface KernelOptions {
@@ -22,6 +24,10 @@ export interface KernelOptions {
   readonly createModule: CreateModule;
   readonly store: IndexedDbStore;
   readonly link: VatHostLink;
+  /** Services that cluster files may ask for, besides the kernel's own. */
+  readonly services: readonly Service[];
+  /** Has the kernel started again at a time, if it is not there by then; null if that is not wanted any more. */
+  readonly setAlarm: (dueMs: number | null) => void;
 }
 
 export interface KernelAssets {
@@ -54,6 +60,9 @@ interface Bridge {
   post(vat: string, text: string): void;
   destroy(vat: string): void;
   setBusy(isBusy: boolean): void;
+  setAlarm(dueMs: number | undefined): void;
+  fetchUrl(text: string): Promise<string>;
+  callService(name: string, text: string): Promise<string>;
   send(client: number, text: string): void;
   load(): Promise<string>;
   commit(text: string): Promise<void>;
@@ -110,6 +119,7 @@ export class RunningKernel {
       makeBridge(options, senders),
       JSON.stringify(realms),
       JSON.stringify({ boot, problem }),
+      declareServices(options.services),
     ]);
     const python = parseKernel(kernel);
     options.link.observe({ onText: python.vat_text, onBooted: python.vat_booted, onLost: python.vat_lost });
@@ -133,7 +143,8 @@ export class RunningKernel {
   }
 }
 
-function makeBridge({ store, link }: KernelOptions, senders: Map<number, (text: string) => void>): Bridge {
+function makeBridge(options: KernelOptions, senders: Map<number, (text: string) => void>): Bridge {
+  const { store, link } = options;
   return {
     create: (vat, incarnation, kind) => {
       link.create(vat, incarnation, parseChoice({ kind }, "kind", REALM_KINDS));
@@ -147,6 +158,12 @@ function makeBridge({ store, link }: KernelOptions, senders: Map<number, (text: 
     setBusy: (isBusy) => {
       link.setBusy(isBusy);
     },
+    // Python's None is undefined here.
+    setAlarm: (dueMs) => {
+      options.setAlarm(dueMs ?? null);
+    },
+    fetchUrl,
+    callService: (name, text) => callService(options.services, name, text),
     send: (client, text) => {
       senders.get(client)?.(text);
     },

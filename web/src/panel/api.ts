@@ -128,6 +128,7 @@ export type KernelEvent = { readonly timeMs: number; readonly vat: string } & (
     }
   | { readonly class: "Notified"; readonly number: number; readonly promises: readonly string[] }
   | { readonly class: "Console"; readonly number: number; readonly text: string }
+  | { readonly class: "Logged"; readonly level: string; readonly text: string }
   | { readonly class: "Vat"; readonly name: string; readonly state: string; readonly reason: string }
   | {
       readonly class: "Cluster";
@@ -150,6 +151,7 @@ export const EVENT_CLASSES = [
   "Rejected",
   "Notified",
   "Console",
+  "Logged",
   "Vat",
   "Cluster",
   "Fault",
@@ -328,6 +330,8 @@ export function parseEvent(value: unknown): KernelEvent {
       };
     case "Console":
       return { ...common, class: name, number: parseInteger(fields, "number"), text: textOf(fields["text"]) };
+    case "Logged":
+      return { ...common, class: name, level: parseText(fields, "level"), text: textOf(fields["text"]) };
     case "Vat":
       return {
         ...common,

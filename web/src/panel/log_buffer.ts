@@ -220,6 +220,8 @@ export function fullText(event: KernelEvent): string {
     case "Console":
     case "Panel":
       return event.text;
+    case "Logged":
+      return join(": ", event.level, event.text);
     case "Vat":
       return join(": ", join(" ", event.name, event.state), event.reason);
     case "Cluster":
