@@ -231,12 +231,15 @@ export class PanelModel {
     this.focus("send-method");
   }
 
-  /** Moves the focus, to another tab if need be. */
+  /** Moves the focus, to another tab if need be: at once, so that the next key goes there, if the place is in sight. */
   focus(place: keyof typeof PLACES): void {
     this.tab.value = PLACES[place];
-    requestAnimationFrame(() => {
-      document.getElementById(place)?.focus();
-    });
+    const take = (): boolean => {
+      const element = document.getElementById(place);
+      element?.focus();
+      return element !== null && element === document.activeElement;
+    };
+    if (!take()) requestAnimationFrame(take);
   }
 
   send(target: string, method: string, args: string): void {
