@@ -60,6 +60,12 @@ def _plot(figures: list[Figure], path: Path) -> None:
     plt.close(fig)
 
 
+_RATIO_MAX = 100
+"""A figure of which less is better may be zero; the plot ends here."""
+
+
 def _ratio(figure: Figure) -> float:
     assert figure.target is not None
-    return figure.target / figure.value if figure.is_less_better else figure.value / figure.target
+    if not figure.is_less_better:
+        return figure.value / figure.target
+    return figure.target / max(figure.value, figure.target / _RATIO_MAX)
