@@ -448,7 +448,7 @@ class KernelHost:
             if link is not None:
                 link.generation += 1
             self._workers.destroy(vat)
-        for vat in actions.restarts:
+        for vat in dict.fromkeys(actions.restarts):  # an upgrade that is stopped asks for it twice
             self._restart(vat)
         self._set_timer(kernel.next_due_ms)
         vats: dict[str, Link] = {}
