@@ -1,12 +1,15 @@
 """Cluster files: the JSON Schema, and its checked form.
 
 Owns the format ``{name?, bootstrap, services?, vats: {name: {source, kind?, parameters?, packages?}}}``; a vat of
-kind "command" has ``command`` in place of ``source``. The schema is the one that validates;
+kind "command" has ``command`` in place of ``source``, and the source of kind "wasm" is a module. The schema is the one
+that validates;
 ``docs/cluster.schema.json`` is written from it.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,11 +24,25 @@ from kernel_py.wire.protocol import PACKAGES_PATH
 VAT_KINDS = ("iframe", "worker")
 """Worker kinds of every host. Hosts without a browser run both in their own way."""
 
+WASM_KIND = "wasm"
+"""The worker kind of vats that are WebAssembly modules."""
+
+CONFINED_KIND = "confined"
+"""The worker kind of hosts that run CPython inside of WebAssembly."""
+
+PROCESS_KIND = "process"
+"""The worker kind of hosts that run Python vats in plain processes, which confine nothing: for debugging. Such a vat
+may do what its user may, so a host has the kind only where its user said so."""
+
 COMMAND_KIND = "command"
 """The worker kind of hosts that run programs: any that speaks the kernel-vat protocol on its standard input and
 output. What such a program may do is not the kernel's to say, so a host has the kind only where its user said so."""
 
 DEFAULT_KIND = "iframe"
+
+_MODULE_BEGIN = b"\0asm\1\0\0\0"
+_MODULE_STUB = base64.b64encode(_MODULE_BEGIN).decode()
+"""In place of a file that was checked when the cluster was launched."""
 
 _END = r"$(?!\n)"
 """The end of the text: to Python, ``$`` is also before a last line's end."""
@@ -92,14 +109,16 @@ CLUSTER_SCHEMA: dict[str, Any] = {
                 "properties": {
                     "source": {
                         "type": "string",
-                        "description": "The Python file, beside the cluster file, that defines build_root_object.",
-                        "pattern": rf"\.py{_END}",
+                        "description": "The Python file, beside the cluster file, that defines build_root_object; of "
+                        "kind wasm: the module, which is in base64 in a launch request.",
+                        "pattern": rf"\.(?:py|wasm){_END}",
                     },
                     "kind": {
                         "type": "string",
-                        "description": "The realm: iframe (confined, the default), worker (large data) or, where "
-                        "the host allows it, command (a program of the machine).",
-                        "enum": [*VAT_KINDS, COMMAND_KIND],
+                        "description": "The realm: iframe (confined, the default), worker (large data), wasm (a "
+                        "module), confined (Python inside WebAssembly, outside browsers) or, where the host allows "
+                        "it, process (plain Python) and command (a program of the machine), which are not confined.",
+                        "enum": [*VAT_KINDS, WASM_KIND, CONFINED_KIND, PROCESS_KIND, COMMAND_KIND],
                         "default": DEFAULT_KIND,
                     },
                     "command": {
@@ -246,16 +265,43 @@ def _parse_vat(name: str, vat: dict[str, Any], files: dict[str, str], kinds: tup
         raise RequestError(f"{needed!r} is missing: a vat of kind {kind!r} has one", path)
     if excluded in vat:
         raise RequestError(f"a vat of kind {kind!r} has no {excluded!r}", f"{path}.{excluded}")
-    if kind == COMMAND_KIND and "packages" in vat:
+    if kind in {COMMAND_KIND, WASM_KIND} and "packages" in vat:
         raise RequestError(f"a vat of kind {kind!r} imports nothing", f"{path}.packages")
     if not vat[needed]:
         raise RequestError("is empty", f"{path}.{needed}")
     source = vat.get("source", "")
-    if source and source not in files:
-        given = ", ".join(sorted(files)) or "none"
-        raise RequestError(f"there is no file {source!r}; given are: {given}", f"{path}.source")
+    if source:
+        check_source(source, kind, files, f"{path}.source")
     parameters, is_critical = vat.get("parameters", {}), vat.get("critical", False)
     return VatConfig(name, source, kind, parameters, is_critical, tuple(vat.get("command", ())))
+
+
+def check_source(source: str, kind: str, files: dict[str, str], path: str) -> None:
+    """Check that a vat's main file is there, and is what its kind runs.
+
+    Raises:
+        RequestError: it is not; the path leads to its name.
+    """
+    suffix = ".wasm" if kind == WASM_KIND else ".py"
+    if not source.endswith(suffix):
+        raise RequestError(
+            f"{source!r:.200} does not end in {suffix}, as the file of a vat of kind {kind!r} does", path
+        )
+    if source not in files:
+        given = ", ".join(sorted(files)) or "none"
+        raise RequestError(f"there is no file {source!r:.200}; given are: {given}", path)
+    if kind == WASM_KIND:
+        _check_module(files[source], source, path)
+
+
+def _check_module(text: str, source: str, path: str) -> None:
+    """Only what every module begins with; the host looks closer."""
+    try:
+        code = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RequestError(f"a module is given as base64, and {source!r:.200} is not: {error}", path) from None
+    if not code.startswith(_MODULE_BEGIN):
+        raise RequestError(f"{source!r:.200} is not a WebAssembly module, which begins with {_MODULE_BEGIN!r}", path)
 
 
 def reparse_cluster(
@@ -269,7 +315,7 @@ def reparse_cluster(
     config = canonical.load(text)
     for vat in config["vats"].values():
         vat.pop("packages", None)  # they are among the files, taken apart
-    files = {vat["source"]: "" for vat in config["vats"].values() if "source" in vat}
+    files = {vat["source"]: _MODULE_STUB for vat in config["vats"].values() if "source" in vat}
     return replace(parse_cluster(config, files, services, limits, kinds=kinds), text=text)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kernel_py.core import kmarshal, schema
-from kernel_py.core.cluster_config import VAT_KINDS, check_files, parse_cluster, reparse_cluster
+from kernel_py.core.cluster_config import VAT_KINDS, check_files, check_source, parse_cluster, reparse_cluster
 from kernel_py.core.clusters import Clusters
 from kernel_py.core.control import Call, Control
 from kernel_py.core.garbage import Garbage
@@ -170,15 +170,14 @@ class Commands:
         return record
 
     def _parse_code(self, vat: str, params: dict[str, Any]) -> NewCode:
-        source = params.get("source", self._vats.get(vat).sources[-1][2])
-        name = self._vats.get(vat).name
+        record = self._vats.get(vat)
+        source = params.get("source", record.sources[-1][2])
+        name = record.name
         packages = [
             (name, f"params.packages[{index}]", package) for index, package in enumerate(params.get("packages", ()))
         ]
         files = check_files(params["files"], "params.files", self._limits, packages)
-        if source not in params["files"]:
-            given = ", ".join(sorted(params["files"])) or "none"
-            raise RequestError(f"there is no file {source!r:.100}; given are: {given}", "params.source")
+        check_source(source, record.kind, params["files"], "params.source")
         try:
             parameters = kmarshal.serialize(params.get("parameters", {}), "params.parameters")
         except MarshalError as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kernel_py.core.cluster_config import ClusterConfig, ServiceConfig, VatConfig, parse_cluster
+from kernel_py.core.cluster_config import ClusterConfig, ServiceConfig, VatConfig, parse_cluster, reparse_cluster
 from kernel_py.core.services.service import NO_CONFIG
 from kernel_py.wire.errors import RequestError
 from kernel_py.wire.limits import DEFAULT_LIMITS
@@ -91,6 +91,12 @@ def test_the_order_of_files_does_not_matter() -> None:
         (CONFIG, {**FILES, "b" * 201: ""}, f"files (the name '{'b' * 99})", "the limit is 200"),
         ({**CONFIG, "vats": {"a\n": {"source": "a.py"}}}, FILES, "config.vats (the name 'a\\n')", "does not match"),
         ({**CONFIG, "vats": {"a": {"source": "a.py\n"}}}, FILES, "config.vats.a.source", "does not match"),
+        (
+            {**CONFIG, "vats": {"a": {"source": "a.wasm"}}},
+            {"a.wasm": ""},
+            "config.vats.a.source",
+            "does not end in .py, as the file of a vat of kind 'iframe' does",
+        ),
     ],
 )
 def test_a_fault_is_named_with_its_path(config: Any, files: Any, path: str, reason: str) -> None:
@@ -130,3 +136,46 @@ def test_a_host_that_has_the_kind_takes_a_command() -> None:
     config = {"bootstrap": "a", "vats": {"a": {"kind": "command", "command": ["node", "a.mjs"]}}}
     (vat,) = parse_cluster(config, {}, {}, DEFAULT_LIMITS, kinds=("iframe", "command")).vats
     assert vat == VatConfig("a", "", "command", {}, command=("node", "a.mjs"))
+
+
+MODULE = "AGFzbQEAAAA="
+"""The shortest there is, in base64."""
+
+
+def parse_wasm(vat: dict[str, Any], files: dict[str, str]) -> VatConfig:
+    config = {"bootstrap": "a", "vats": {"a": {"kind": "wasm", **vat}}}
+    (parsed,) = parse_cluster(config, files, {}, DEFAULT_LIMITS, kinds=("iframe", "wasm")).vats
+    return parsed
+
+
+def test_a_host_that_has_the_kind_takes_a_module() -> None:
+    assert parse_wasm({"source": "a.wasm"}, {"a.wasm": MODULE}) == VatConfig("a", "a.wasm", "wasm", {})
+
+
+@pytest.mark.parametrize(
+    "vat, files, path, message",
+    [
+        ({}, {}, "config.vats.a", "'source' is missing"),
+        (
+            {"source": "a.py"},
+            FILES,
+            "config.vats.a.source",
+            "does not end in .wasm, as the file of a vat of kind 'wasm'",
+        ),
+        ({"source": "a.wasm"}, FILES, "config.vats.a.source", "there is no file 'a.wasm'; given are: a.py"),
+        ({"source": "a.wasm"}, {"a.wasm": "%"}, "config.vats.a.source", "a module is given as base64"),
+        ({"source": "a.wasm"}, {"a.wasm": "AGFzbQ=="}, "config.vats.a.source", "is not a WebAssembly module"),
+        ({"source": "a.wasm", "packages": []}, {"a.wasm": MODULE}, "config.vats.a.packages", "imports nothing"),
+    ],
+)
+def test_a_wrong_module_vat_is_refused(vat: dict[str, Any], files: dict[str, str], path: str, message: str) -> None:
+    with pytest.raises(RequestError, match=message) as caught:
+        parse_wasm(vat, files)
+    assert caught.value.path == path
+
+
+def test_a_cluster_of_modules_can_be_launched_again_without_its_files() -> None:
+    config = {"bootstrap": "a", "vats": {"a": {"kind": "wasm", "source": "a.wasm"}}}
+    kinds = ("iframe", "wasm")
+    parsed = parse_cluster(config, {"a.wasm": MODULE}, {}, DEFAULT_LIMITS, kinds=kinds)
+    assert reparse_cluster(parsed.text, {}, DEFAULT_LIMITS, kinds=kinds).vats == parsed.vats

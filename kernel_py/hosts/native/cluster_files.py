@@ -1,4 +1,4 @@
-"""Clusters on disk: a cluster file, and the Python files and wheels around it, as a launch request takes them."""
+"""Clusters on disk: a cluster file, and the sources around it, as a launch request takes them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from kernel_py.wire.errors import RequestError
 
 CLUSTER_FILE = "cluster.json"
 
+BINARY_SUFFIXES = (".wasm", ".whl")
+"""Of files that are given as base64."""
+
 
 def read_cluster(path: Path) -> dict[str, Any]:
     """The ``config`` and ``files`` of the cluster at `path`: a folder with a cluster.json, or such a file.
 
-    The files are all Python files and wheels in the folder and below, by their path in it. In the command line of a vat
-    of kind "command", what begins with ``./`` lies in that folder too.
+    The files are all Python files, WebAssembly modules and wheels in the folder and below, by their path in it. In the
+    command line of a vat of kind "command", what begins with ``./`` lies in that folder too.
 
     Raises:
         RequestError: there is no cluster, or a file is not text.
@@ -31,20 +34,22 @@ def read_cluster(path: Path) -> dict[str, Any]:
 
 
 def read_sources(folder: Path) -> dict[str, str]:
-    """All Python files in a folder and below, by their path in it, and the wheels there as base64.
+    """All Python files in a folder and below, by their path in it, and the modules and wheels there as base64.
 
     Raises:
         RequestError: a file is not text, or cannot be read.
     """
-    found = [*sorted(folder.rglob("*.py")), *sorted(folder.rglob("*.whl"))]
+    found = [path for suffix in (".py", *BINARY_SUFFIXES) for path in sorted(folder.rglob(f"*{suffix}"))]
     sources = [source for source in found if not _is_hidden(source.relative_to(folder))]
     return {
-        source.relative_to(folder).as_posix(): _read_wheel(source) if source.suffix == ".whl" else _read(source)
+        source.relative_to(folder).as_posix(): _read_binary(source)
+        if source.suffix in BINARY_SUFFIXES
+        else _read(source)
         for source in sources
     }
 
 
-def _read_wheel(file: Path) -> str:
+def _read_binary(file: Path) -> str:
     try:
         return base64.b64encode(file.read_bytes()).decode()
     except OSError as error:
