@@ -12,8 +12,21 @@ from kernel_py.hosts.services import Service
 from tests.conftest import ROOT
 
 TEXT = (ROOT / "docs" / "services.md").read_text()
-CLOCK, OWN = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-CONFIG = json.loads(re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)[0])
+CLOCK, FOREMAN, OWN = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+CONFIG, BUNDLES = map(json.loads, re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL))
+WORKER = """
+from kernel_py.vat import Exo
+
+class Worker(Exo):
+    def __init__(self, factor):
+        self.factor = factor
+
+    def work(self, number):
+        return self.factor * number
+
+def build_root_object(powers, parameters, baggage):
+    return Worker(parameters["factor"])
+"""
 
 
 def test_the_clock_fetches_every_hour_until_it_is_stopped() -> None:
@@ -35,6 +48,13 @@ def test_the_clock_fetches_every_hour_until_it_is_stopped() -> None:
     assert host.send(root, "stop")["value"] == "True"
     host.pass_time(3600)
     assert len(asked) == 3
+
+
+def test_the_foreman_hires_a_vat_changes_its_trade_and_lets_it_go() -> None:
+    host = MemoryHost()
+    root = host.launch(BUNDLES, {"foreman.py": FOREMAN, "worker.py": WORKER})["root"]
+    assert host.send(root, "hire", "7")["value"] == "[14, 49, 'no more work']"
+    assert host.kernel.living_vats() == ["v1"]
 
 
 def test_a_service_of_one_s_own_answers() -> None:

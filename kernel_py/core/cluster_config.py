@@ -1,9 +1,8 @@
 """Cluster files: the JSON Schema, and its checked form.
 
-Owns the format ``{name?, bootstrap, services?, vats: {name: {source, kind?, parameters?, packages?}}}``; a vat of
-kind "command" has ``command`` in place of ``source``, and the source of kind "wasm" is a module. The schema is the one
-that validates;
-``docs/cluster.schema.json`` is written from it.
+Owns the format ``{name?, bootstrap, services?, bundles?, vats: {name: {source, kind?, parameters?, packages?}}}``; a
+vat of kind "command" has ``command`` in place of ``source``, and the source of kind "wasm" is a module. ``bundles`` are
+what vats may create others from. The schema is the one that validates; ``docs/cluster.schema.json`` is written from it.
 """
 
 from __future__ import annotations
@@ -47,7 +46,12 @@ _MODULE_STUB = base64.b64encode(_MODULE_BEGIN).decode()
 _END = r"$(?!\n)"
 """The end of the text: to Python, ``$`` is also before a last line's end."""
 
-_NAME = rf"^[A-Za-z_][A-Za-z0-9_\-]*{_END}"
+NAME_SCHEMA: dict[str, Any] = {
+    "type": "string",
+    "pattern": rf"^[A-Za-z_][A-Za-z0-9_\-]*{_END}",
+    "maxLength": DEFAULT_LIMITS.vat_name_chars_max,
+}
+"""The name of a vat."""
 
 PACKAGES_SCHEMA: dict[str, Any] = {
     "type": "array",
@@ -71,6 +75,13 @@ PACKAGES_SCHEMA: dict[str, Any] = {
             },
         },
     },
+}
+
+_SOURCE_SCHEMA: dict[str, Any] = {
+    "type": "string",
+    "description": "The Python file, beside the cluster file, that defines build_root_object; of kind wasm: the "
+    "module, which is in base64 in a launch request.",
+    "pattern": rf"\.(?:py|wasm){_END}",
 }
 
 CLUSTER_SCHEMA: dict[str, Any] = {
@@ -102,17 +113,12 @@ CLUSTER_SCHEMA: dict[str, Any] = {
             "description": "The vats, by name.",
             "minProperties": 1,
             "maxProperties": DEFAULT_LIMITS.cluster_vats_max,
-            "propertyNames": {"type": "string", "pattern": _NAME, "maxLength": DEFAULT_LIMITS.vat_name_chars_max},
+            "propertyNames": NAME_SCHEMA,
             "additionalProperties": {
                 "type": "object",
                 "additionalProperties": False,
                 "properties": {
-                    "source": {
-                        "type": "string",
-                        "description": "The Python file, beside the cluster file, that defines build_root_object; of "
-                        "kind wasm: the module, which is in base64 in a launch request.",
-                        "pattern": rf"\.(?:py|wasm){_END}",
-                    },
+                    "source": _SOURCE_SCHEMA,
                     "kind": {
                         "type": "string",
                         "description": "The realm: iframe (confined, the default), worker (large data), wasm (a "
@@ -136,6 +142,38 @@ CLUSTER_SCHEMA: dict[str, Any] = {
                         "description": "Whether the whole cluster ends if this vat does. Default: false.",
                         "default": False,
                     },
+                    "reap_interval": {
+                        "type": "integer",
+                        "description": "Deliveries after which the vat is asked for its garbage; 0 for never. "
+                        f"Default: {DEFAULT_LIMITS.reap_deliveries}.",
+                        "minimum": 0,
+                    },
+                    "enable_pipelining": {
+                        "type": "boolean",
+                        "description": "Of kind command: whether messages to promises that it decides are delivered "
+                        "to it at once. Default: false.",
+                        "default": False,
+                    },
+                },
+            },
+        },
+        "bundles": {
+            "type": "object",
+            "description": "What the service vat_admin creates vats from, by name.",
+            "propertyNames": NAME_SCHEMA,
+            "additionalProperties": {
+                "type": "object",
+                "required": ["source"],
+                "additionalProperties": False,
+                "properties": {
+                    "source": _SOURCE_SCHEMA,
+                    "kind": {
+                        "type": "string",
+                        "description": "As of a vat; those that are not confined cannot be created.",
+                        "enum": [*VAT_KINDS, WASM_KIND, CONFINED_KIND],
+                        "default": DEFAULT_KIND,
+                    },
+                    "packages": PACKAGES_SCHEMA,
                 },
             },
         },
@@ -159,6 +197,16 @@ class VatConfig:
     parameters: dict[str, Any]
     is_critical: bool = False
     command: tuple[str, ...] = ()
+    reap_interval: int = DEFAULT_LIMITS.reap_deliveries
+    is_pipelining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BundleConfig:
+    """What vats may be created from: one of the cluster's files, and the worker kind."""
+
+    source: str
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,13 +252,11 @@ def parse_cluster(
         RequestError: something is wrong with it; the path leads there.
     """
     jsonschema.validate(config, CLUSTER_SCHEMA, "config")
-    packages = [
-        (name, f"{jsonschema.join('config.vats', name)}.packages[{index}]", package)
-        for name, vat in config["vats"].items()
-        for index, package in enumerate(vat.get("packages", ()))
-    ]
-    bundle = check_files(files, "files", limits, packages)
-    vats = tuple(_parse_vat(name, vat, files, kinds) for name, vat in config["vats"].items())
+    has_bundles = any("packages" in bundle for bundle in config.get("bundles", {}).values())
+    bundle = check_files(files, "files", limits, _find_packages(config), list(config["vats"]) if has_bundles else ())
+    vats = tuple(_parse_vat(name, vat, files, kinds, limits) for name, vat in config["vats"].items())
+    for name, each in config.get("bundles", {}).items():
+        _check_bundle(each, files, kinds, jsonschema.join("config.bundles", name))
     if config["bootstrap"] not in config["vats"]:
         known = ", ".join(config["vats"])
         raise RequestError(f"there is no vat {config['bootstrap']!r:.100}; the vats are: {known}", "config.bootstrap")
@@ -224,11 +270,37 @@ def parse_cluster(
     )
 
 
-def check_files(files: Any, path: str, limits: Limits, packages: Sequence[tuple[str, str, dict[str, str]]] = ()) -> str:
+def _find_packages(config: dict[str, Any]) -> list[tuple[str, str, dict[str, str]]]:
+    """Whose each package is, where it stands and what it is. Those of a bundle are for vats of that source file."""
+    wanting = [(name, jsonschema.join("config.vats", name), vat) for name, vat in config["vats"].items()]
+    for name, bundle in config.get("bundles", {}).items():
+        wanting.append((bundle["source"], jsonschema.join("config.bundles", name), bundle))
+    return [
+        (owner, f"{path}.packages[{index}]", package)
+        for owner, path, each in wanting
+        for index, package in enumerate(each.get("packages", ()))
+    ]
+
+
+def _check_bundle(bundle: dict[str, Any], files: dict[str, str], kinds: tuple[str, ...], path: str) -> None:
+    kind = bundle.get("kind", DEFAULT_KIND)
+    if kind not in kinds:
+        raise RequestError(f"this host does not run vats of kind {kind!r}; it runs: {', '.join(kinds)}", f"{path}.kind")
+    check_source(bundle["source"], kind, files, f"{path}.source")
+
+
+def check_files(
+    files: Any,
+    path: str,
+    limits: Limits,
+    packages: Sequence[tuple[str, str, dict[str, str]]] = (),
+    names: Sequence[str] = (),
+) -> str:
     """Check source files, and take apart the wheels that are wanted; canonical JSON of what vats get.
 
     Args:
-        packages: vat's name, path in the request, and entry of each package.
+        packages: name of the vat or source file whose it is, path in the request, and entry of each package.
+        names: of vats to which packages of their source file are not meant to go.
 
     Raises:
         RequestError: something is wrong with them.
@@ -236,7 +308,7 @@ def check_files(files: Any, path: str, limits: Limits, packages: Sequence[tuple[
     jsonschema.validate(files, _FILES_SCHEMA, path)
     _insist_on_size(files, path, limits)
     opened: dict[str, dict[str, str]] = {}
-    wanted: dict[str, list[str]] = {}
+    wanted: dict[str, list[str]] = {name: [] for name in names}
     for name, package_path, package in packages:
         opened[package["file"]] = open_package(package, files, package_path, chars_max=limits.source_chars_max)
         wanted.setdefault(name, []).append(package["file"])
@@ -255,7 +327,9 @@ def _insist_on_size(files: dict[str, str], path: str, limits: Limits) -> None:
         raise RequestError(f"{source_chars:,} characters of source; the limit is {limits.source_chars_max:,}", path)
 
 
-def _parse_vat(name: str, vat: dict[str, Any], files: dict[str, str], kinds: tuple[str, ...]) -> VatConfig:
+def _parse_vat(
+    name: str, vat: dict[str, Any], files: dict[str, str], kinds: tuple[str, ...], limits: Limits
+) -> VatConfig:
     path = jsonschema.join("config.vats", name)
     kind = vat.get("kind", DEFAULT_KIND)
     needed, excluded = ("command", "source") if kind == COMMAND_KIND else ("source", "command")
@@ -272,8 +346,20 @@ def _parse_vat(name: str, vat: dict[str, Any], files: dict[str, str], kinds: tup
     source = vat.get("source", "")
     if source:
         check_source(source, kind, files, f"{path}.source")
-    parameters, is_critical = vat.get("parameters", {}), vat.get("critical", False)
-    return VatConfig(name, source, kind, parameters, is_critical, tuple(vat.get("command", ())))
+    is_pipelining = vat.get("enable_pipelining", False)
+    if is_pipelining and kind != COMMAND_KIND:
+        waits = "messages to its promises wait in the kernel"
+        raise RequestError(f"a vat of kind {kind!r} does not pipeline: {waits}", f"{path}.enable_pipelining")
+    return VatConfig(
+        name,
+        source,
+        kind,
+        vat.get("parameters", {}),
+        vat.get("critical", False),
+        tuple(vat.get("command", ())),
+        int(vat.get("reap_interval", limits.reap_deliveries)),
+        is_pipelining,
+    )
 
 
 def check_source(source: str, kind: str, files: dict[str, str], path: str) -> None:
@@ -313,10 +399,24 @@ def reparse_cluster(
         RequestError: this kernel does not have what it asks for any more.
     """
     config = canonical.load(text)
-    for vat in config["vats"].values():
-        vat.pop("packages", None)  # they are among the files, taken apart
-    files = {vat["source"]: _MODULE_STUB for vat in config["vats"].values() if "source" in vat}
+    sourced = [*config["vats"].values(), *config.get("bundles", {}).values()]
+    for each in sourced:
+        each.pop("packages", None)  # they are among the files, taken apart
+    files = {each["source"]: _MODULE_STUB for each in sourced if "source" in each}
     return replace(parse_cluster(config, files, services, limits, kinds=kinds), text=text)
+
+
+def find_bundle(text: str, name: str) -> BundleConfig:
+    """One of the bundles of a cluster that was launched, from its `ClusterConfig.text`.
+
+    Raises:
+        ValueError: there is none of the name.
+    """
+    bundles = canonical.load(text).get("bundles", {})
+    if name not in bundles:
+        known = ", ".join(bundles) or "none"
+        raise ValueError(f"there is no bundle {name!r:.100}; the cluster file has: {known}")
+    return BundleConfig(bundles[name]["source"], bundles[name].get("kind", DEFAULT_KIND))
 
 
 def _parse_services(grants: list[Any], services: Mapping[str, dict[str, Any]]) -> tuple[ServiceConfig, ...]:

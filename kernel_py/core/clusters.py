@@ -17,8 +17,9 @@ from kernel_py.core.kmarshal import Ref
 from kernel_py.core.promises import Promises
 from kernel_py.core.schema import Cluster, ClusterState, PromiseState, QueuedMessage, Vat, VatState
 from kernel_py.core.service_objects import ServiceObjects
+from kernel_py.core.services.vat_admin import VatAdminService
 from kernel_py.core.shared import Shared
-from kernel_py.core.vats import Vats
+from kernel_py.core.vats import VatEnd, Vats
 from kernel_py.wire.capdata import CapData
 from kernel_py.wire.errors import KernelBug
 from kernel_py.wire.refs import make_cluster_id
@@ -47,6 +48,7 @@ class Clusters:
         vats: Vats,
         bundles: Bundles,
         services: ServiceObjects,
+        vat_admin: VatAdminService,
         answer: Answer,
     ) -> None:
         self._state = shared.state
@@ -56,6 +58,7 @@ class Clusters:
         self._vats = vats
         self._bundles = bundles
         self._services = services
+        self._vat_admin = vat_admin
         self._answer = answer
 
     def get(self, cluster: str) -> Cluster:
@@ -87,9 +90,19 @@ class Clusters:
         vats: list[tuple[str, str]] = []
         for vat in config.vats:
             parameters = kmarshal.serialize(vat.parameters, f"config.vats.{vat.name}.parameters")
-            sources = ((1, bundle, vat.source),)
             record = Vat(
-                vat.name, cluster, vat.kind, VatState.STARTING, 0, sources, "", "", vat.is_critical, vat.command
+                vat.name,
+                cluster,
+                vat.kind,
+                VatState.STARTING,
+                0,
+                ((1, bundle, vat.source),),
+                "",
+                "",
+                vat.is_critical,
+                vat.command,
+                vat.reap_interval,
+                vat.is_pipelining,
             )
             vat_id, root = self._vats.create(record, parameters)
             self._references.take_hold(root)
@@ -113,6 +126,8 @@ class Clusters:
     def vat_started(self, vat: str) -> None:
         """A vat's first delivery went well; the last one of a cluster sets off the bootstrap."""
         self._vats.change(vat, "started")
+        if self._vat_admin.started(vat):
+            return
         cluster_id = self._vats.get(vat).cluster
         cluster = self.get(cluster_id)
         if any(self._vats.get(member).state is not VatState.RUNNING for _, member in reversed(cluster.vats)):
@@ -145,16 +160,25 @@ class Clusters:
         }
         self._answer(cluster.request, result, "")
 
-    def vat_lost(self, vat: str, reason: str) -> None:
-        """A vat was terminated: during the launch the cluster is taken back; with a critical vat it ends."""
+    def end_vat(self, vat: str, end: VatEnd) -> None:
+        """End a living vat. With it goes a cluster that is being launched, or one of which it is a critical vat.
+
+        A vat that another one asked for, and that has not started yet, is only missed by whoever asked.
+        """
         record = self._vats.get(vat)
+        is_own = not self._vat_admin.is_created(vat)
+        self._vats.terminate(vat, end)
         cluster = self._state.get(schema.CLUSTERS, record.cluster)
         if cluster is None or cluster.state is ClusterState.TERMINATED:
             return
-        if cluster.state is ClusterState.LAUNCHING:
-            self.abandon(record.cluster, f"vat {record.name!r} ({vat}) failed: {reason}")
-        elif record.is_critical:
-            self.terminate(record.cluster, f"its critical vat {record.name!r} ({vat}) ended: {reason}")
+        if is_own and cluster.state is ClusterState.LAUNCHING:
+            self.abandon(record.cluster, f"vat {record.name!r} ({vat}) failed: {end.reason}")
+        elif record.is_critical and (is_own or record.state is not VatState.STARTING):
+            self._end_critical(record, cluster, f"its critical vat {record.name!r} ({vat}) ended: {end.reason}")
+
+    def _end_critical(self, record: Vat, cluster: Cluster, reason: str) -> None:
+        end = self.abandon if cluster.state is ClusterState.LAUNCHING else self.terminate
+        end(record.cluster, reason)
 
     def abandon(self, cluster_id: str, reason: str) -> None:
         """Take back a launch: no trace stays but the error that answers the request."""
@@ -167,12 +191,13 @@ class Clusters:
         self._state.delete(schema.CLUSTERS, cluster_id)
 
     def terminate(self, cluster_id: str, reason: str) -> None:
-        """End every vat of a living cluster, and what it was granted."""
+        """End every vat of a living cluster, those that its vats created too, and what it was granted."""
         cluster = self.get(cluster_id)
         self._change(cluster_id, "terminate", reason)
-        for _, vat in cluster.vats:
+        for vat in (*(vat for _, vat in cluster.vats), *self._vat_admin.created_in(cluster_id)):
             if self._vats.is_alive(vat):
-                self._vats.terminate(vat, reason)
+                self._vats.terminate(vat, VatEnd(reason))
+        self._vat_admin.forget(cluster_id)
         self._services.end(cluster_id)
         for _, vat in cluster.vats:
             self._references.drop_hold(self._vats.get(vat).root)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kernel_py.core import kmarshal, schema
+from kernel_py.core.bundles import Bundles
 from kernel_py.core.cluster_config import VAT_KINDS, check_files, check_source, parse_cluster, reparse_cluster
 from kernel_py.core.clusters import Clusters
 from kernel_py.core.control import Call, Control
@@ -17,7 +18,7 @@ from kernel_py.core.schema import Cluster, ClusterState, VatState
 from kernel_py.core.service_objects import ServiceObjects
 from kernel_py.core.shared import Shared
 from kernel_py.core.upgrades import NewCode, Upgrades
-from kernel_py.core.vats import Vats
+from kernel_py.core.vats import VatEnd, Vats
 from kernel_py.wire.errors import MarshalError, RequestError
 from kernel_py.wire.refs import InvalidRef, parse_kref
 
@@ -39,6 +40,7 @@ class Commands:
         garbage: Garbage,
         upgrades: Upgrades,
         services: ServiceObjects,
+        bundles: Bundles,
     ) -> None:
         self._state = shared.state
         self._references = shared.references
@@ -51,6 +53,7 @@ class Commands:
         self._upgrades = upgrades
         self.kinds: tuple[str, ...] = VAT_KINDS
         self._services = services
+        self._bundles = bundles
         self._methods: dict[str, Callable[[str, Params], Params | None]] = {
             "launch": self._launch,
             "terminateVat": self._terminate_vat,
@@ -101,12 +104,12 @@ class Commands:
 
     def _terminate_vat(self, _key: str, params: Params) -> Params:
         vat, reason = self._control.parse_living_vat(params["vat"]), params.get("reason", DEFAULT_REASON)
-        self._vats.terminate(vat, reason)
-        self._clusters.vat_lost(vat, reason)
+        self._clusters.end_vat(vat, VatEnd(reason))
         return {}
 
     def _upgrade_vat(self, key: str, params: Params) -> None:
-        vat = self._parse_vat(params["vat"], VatState.RUNNING, "upgraded")
+        vat = self._control.parse_living_vat(params["vat"])
+        self._upgrades.check(vat)
         self._upgrades.request(vat, self._parse_code(vat, params), key)
 
     def _pause_vat(self, _key: str, params: Params) -> Params:
@@ -182,7 +185,7 @@ class Commands:
             parameters = kmarshal.serialize(params.get("parameters", {}), "params.parameters")
         except MarshalError as error:
             raise RequestError(str(error)) from None
-        return NewCode(files, source, parameters, params.get("message", "vat upgraded"))
+        return NewCode(self._bundles.add(files), source, parameters, params.get("message", "vat upgraded"))
 
     def _parse_object(self, text: str) -> str:
         try:

@@ -12,6 +12,7 @@ translated as it would have been after them. That fails only where a reply may c
 that the translation finds:
     * promises that the vat decides leave the c-list when it resolves them: what mentions one waits, and so does a
       message whose result the vat knows already, because it decides it from the dispatch on;
+    * a message to such a promise, for a pipelining vat, waits for the same reason;
     * a notify takes promises from the c-list that a syscall made before it may still mention: it waits.
 """
 
@@ -119,6 +120,16 @@ class Cranks:
                 delivery = self._translate_message(vat, number, item.payload, learned)
                 result = item.payload.result
                 self._queues.release(item.kind, item.payload)
+            case ItemKind.PIPELINED:
+                message = self._promises.take_pipelined(vat, item.payload)
+                delivery = None
+                if message is not None:
+                    delivery = self._translate_message(vat, number, message, learned)
+                    result = message.result
+                    self._queues.release(ItemKind.MESSAGE, message)
+                self._queues.release(item.kind, item.payload)
+            case ItemKind.OPTIONS:
+                delivery = ["changeVatOptions", item.payload]
             case ItemKind.NOTIFY:
                 delivery = self._translate_notify(vat, number, item.payload, learned)
             case ItemKind.START:
@@ -141,7 +152,7 @@ class Cranks:
             now_ms,
             text,
             1,
-            item.kind,
+            ItemKind.MESSAGE if item.kind is ItemKind.PIPELINED else item.kind,
             item.sequence,
             result,
             tuple(learned.imports),
@@ -225,6 +236,8 @@ class Cranks:
     def complete(self, vat: str, done: protocol.Done) -> tuple[ItemKind, Exit | None]:
         """Apply a vat's reply. Returns what kind of delivery it answers, and the exit it asked for.
 
+        An exit's information has krefs; but that of a failure still has vrefs, since the batch is to be dropped.
+
         Raises:
             VatFault: the reply is illegal, or says that the delivery failed. The transaction must be dropped.
         """
@@ -250,7 +263,8 @@ class Cranks:
         _, _, next_object, next_promise, head, tail, dirt = self._counters[vat]
         counters = VatCounters(done.number, dispatched, next_object, next_promise, head, tail, dirt + 1)
         self._state.set(schema.COUNTERS, vat, counters)
-        if counters.dirt >= self._limits.reap_deliveries:
+        reap_interval = self._vats[vat].reap_interval
+        if reap_interval and counters.dirt >= reap_interval:
             self._garbage.reap(vat)
         self._state.delete(schema.INFLIGHT, inflight_row(vat, done.number))
         self._queues.offer(vat)
@@ -282,8 +296,11 @@ class Cranks:
                 case Resolve(resolutions=resolutions):
                     self._apply_resolve(where, resolutions)
                 case Exit():
+                    if not syscall.is_failure and _is_promise(syscall.info):
+                        raise IllegalSyscall("cannot leave with a promise")
+                    info = self.data_to_kernel(where[0], syscall.info)
                     if leave is None:
-                        leave = syscall
+                        leave = Exit(syscall.is_failure, syscall.info if syscall.is_failure else info)
                 case RefSyscall():
                     self._garbage.apply(where[0], syscall, self._find_ahead(*where))
         return leave
@@ -294,7 +311,12 @@ class Cranks:
         messages = (canonical.load(self._inflight[row].text) for row in rows)
         return frozenset(vref for message in messages for vref in (message[1], *message[2]["methargs"]["slots"]))
 
-    def _data_to_kernel(self, vat: str, data: CapData) -> CapData:
+    def data_to_kernel(self, vat: str, data: CapData) -> CapData:
+        """Capdata in the kernel's references; what the vat has made itself and mentions first is registered.
+
+        Raises:
+            IllegalSyscall: it mentions what the vat does not hold.
+        """
         ifaces = _find_ifaces(data)
         slots = tuple(
             self._references.vref_to_kref(vat, Vref(slot), ifaces.get(index, ""))
@@ -305,7 +327,7 @@ class Cranks:
     def _apply_send(self, where: tuple[str, int], syscall: Send) -> None:
         vat = where[0]
         target = self._references.vref_to_kref(vat, syscall.target)
-        data = self._data_to_kernel(vat, syscall.message.methargs)
+        data = self.data_to_kernel(vat, syscall.message.methargs)
         result: str | None = None
         if syscall.message.result is not None:
             result = self._references.add_result(vat, Vref(syscall.message.result))
@@ -323,7 +345,7 @@ class Cranks:
             if not resolution.is_reject and _is_promise(resolution.data):
                 raise IllegalSyscall(f"cannot resolve {resolution.promise} to a promise")
             kpids[kpid] = None
-        datas = [self._data_to_kernel(vat, resolution.data) for resolution in resolutions]
+        datas = [self.data_to_kernel(vat, resolution.data) for resolution in resolutions]
         for kpid, resolution, data in zip(kpids, resolutions, datas, strict=True):
             self._log.settled(where, kpid, data, is_reject=resolution.is_reject)
             self._promises.settle(kpid, data, is_reject=resolution.is_reject)

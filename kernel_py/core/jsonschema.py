@@ -2,7 +2,7 @@
 
 Understands ``type`` (a name or several), ``properties``, ``required``, ``additionalProperties``,
 ``propertyNames``, ``minProperties``, ``maxProperties``, ``items``, ``enum``, ``pattern``, ``minLength``,
-``maxLength`` and annotations; an unknown keyword is a `KernelBug`, so a schema never promises what is not
+``maxLength``, ``minimum`` and annotations; an unknown keyword is a `KernelBug`, so a schema never promises what is not
 checked. Tests compare it with the ``jsonschema`` package.
 """
 
@@ -70,6 +70,11 @@ def _check_max_length(value: Any, rule: Any, _: dict[str, Any], path: str) -> No
         raise RequestError(f"has {len(value):,} characters; the limit is {rule:,}", path)
 
 
+def _check_minimum(value: Any, rule: Any, _: dict[str, Any], path: str) -> None:
+    if not isinstance(value, bool) and value < rule:
+        raise RequestError(f"must be at least {rule}, not {value}", path)
+
+
 def _check_items(value: Any, rule: Any, _: dict[str, Any], path: str) -> None:
     for index, item in enumerate(value):
         validate(item, rule, f"{path}[{index}]")
@@ -114,12 +119,13 @@ def _check_max_properties(value: Any, rule: Any, _: dict[str, Any], path: str) -
 
 _Check = Callable[[Any, Any, dict[str, Any], str], None]
 
-_CHECKS: dict[str, tuple[type, _Check]] = {
+_CHECKS: dict[str, tuple[type | tuple[type, ...], _Check]] = {
     "type": (object, _check_type),
     "enum": (object, _check_enum),
     "pattern": (str, _check_pattern),
     "minLength": (str, _check_min_length),
     "maxLength": (str, _check_max_length),
+    "minimum": ((int, float), _check_minimum),
     "items": (list, _check_items),
     "required": (dict, _check_required),
     "properties": (dict, _check_properties),

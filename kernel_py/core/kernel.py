@@ -46,11 +46,13 @@ from kernel_py.core.references import References
 from kernel_py.core.schema import ItemKind, PromiseState
 from kernel_py.core.service_objects import ServiceObjects
 from kernel_py.core.services.service import HostService
+from kernel_py.core.services.vat_admin import VatAdminService
 from kernel_py.core.shared import Shared
 from kernel_py.core.state import KernelState
 from kernel_py.core.upgrades import Upgrades
-from kernel_py.core.vats import Vats
+from kernel_py.core.vats import VatEnd, Vats
 from kernel_py.wire import protocol
+from kernel_py.wire.capdata import CapData
 from kernel_py.wire.errors import HostFault, IllegalSyscall, KernelBug, RequestError, StoreError, VatFault, cut_middle
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
 
@@ -114,16 +116,20 @@ class Kernel:
         self._vats = Vats(shared, self._promises, self._garbage, bundles)
         self._cranks = Cranks(shared, self._promises, self._garbage)
         self._control = Control(shared, self._promises, self._vats)
-        self._services = ServiceObjects(shared, self._promises, services)
+        self._upgrades = Upgrades(shared, self._promises, self._cranks, bundles, self._answer)
+        self._vat_admin = VatAdminService(
+            shared, self._promises, vats=self._vats, bundles=bundles, upgrades=self._upgrades
+        )
+        self._services = ServiceObjects(shared, self._promises, self._vat_admin, services)
         self._clusters = Clusters(
             shared,
             self._promises,
             vats=self._vats,
             bundles=bundles,
             services=self._services,
+            vat_admin=self._vat_admin,
             answer=self._control.answer,
         )
-        self._upgrades = Upgrades(shared, self._promises, self._cranks, bundles, self._control.answer)
         self._commands = Commands(
             shared,
             self._control,
@@ -132,9 +138,11 @@ class Kernel:
             garbage=self._garbage,
             upgrades=self._upgrades,
             services=self._services,
+            bundles=bundles,
         )
         self._commands.kinds = kinds
-        self._vats.on_end = self._upgrades.vat_lost
+        self._vats.on_end = self._vat_ended
+        self._vat_admin.end_vat = self._clusters.end_vat
         self._cranks.begin_upgrade = self._upgrades.begin
         self._cranks.retire_old = self._upgrades.retire_old
         if not texts:
@@ -185,6 +193,20 @@ class Kernel:
         else:
             self._clusters.bootstrap_settled(subscriber)
 
+    def _answer(self, request: str, result: dict[str, Any] | None, error: str) -> None:
+        """Finish what a client or a vat asked for; see `schema.Upgrade.request`."""
+        kpid = schema.find_awaiting(request)
+        if kpid is None:
+            self._control.answer(request, result, error)
+            return
+        data = kmarshal.serialize_error(error, "RuntimeError") if result is None else kmarshal.serialize(result)
+        self._promises.settle(kpid, data, is_reject=result is None)
+        self._references.drop_hold(kpid)
+
+    def _vat_ended(self, vat: str, end: VatEnd) -> None:
+        self._upgrades.vat_lost(vat, end)
+        self._vat_admin.ended(vat, end)
+
     # --- inputs ---------------------------------------------------------------------------------
 
     def request(self, call: Call, host: dict[str, Any]) -> None:
@@ -228,6 +250,9 @@ class Kernel:
                 self._poisoned(vat, done.number, cut_middle(done.poison, self._limits.error_chars_max))
             else:
                 self._transact(lambda: self._complete(vat, done))
+        except _GaveUp as gave_up:
+            self._log.fault(vat, VatFault.__name__, str(gave_up))
+            self._transact(lambda info=gave_up.info: self._leave_failing(vat, info))  # type: ignore[misc]
         except VatFault as fault:
             self.fault(vat, fault)
 
@@ -244,39 +269,45 @@ class Kernel:
         if first.kind is ItemKind.MESSAGE:
             self._transact(lambda: self._reject_inflight(vat, f"this message was stopped: {reason}"))
         else:
-            self._transact(lambda: self._give_up(vat, f"{first.kind} was stopped: {reason}"))
+            self._transact(lambda: self._give_up(vat, VatEnd(f"{first.kind} was stopped: {reason}")))
 
     def _complete(self, vat: str, done: protocol.Done) -> None:
         kind, leave = self._cranks.complete(vat, done)
         if leave is not None:
-            reason = cut_middle(kmarshal.render(leave.info), self._limits.error_chars_max)
             if leave.is_failure:
-                raise VatFault(f"the vat gave up: {reason}")
+                raise _GaveUp(leave.info)
             self._wake()  # what the batch settled comes first, and may itself have ended the vat
             if self._vats.is_alive(vat):
-                self._end_vat(vat, f"the vat is done: {reason}")
+                end = VatEnd(f"the vat is done: {_show(leave.info)}", is_failure=False, info=leave.info)
+                self._clusters.end_vat(vat, end)
         elif kind is ItemKind.START:
             self._clusters.vat_started(vat)
         elif kind is ItemKind.UPGRADE:
             self._upgrades.complete(vat)
+
+    def _leave_failing(self, vat: str, info: CapData) -> None:
+        """The vat gave up, and its batch was dropped; what it said may mention what it has made."""
+        first = self._find_first(vat)
+        if first is not None and first.kind is ItemKind.UPGRADE:
+            self._upgrades.undo(vat, str(_GaveUp(info)))
+            return
+        told = self._cranks.data_to_kernel(vat, info)
+        self._references.take_exports()
+        self._clusters.end_vat(vat, VatEnd(str(_GaveUp(told)), info=told))
 
     def fault(self, vat: str, fault: VatFault) -> None:
         """A vat broke the rules: end it, or the upgrade that it is in. Ignored if it is no more."""
         if self._vats.is_alive(vat):
             reason = cut_middle(str(fault), self._limits.error_chars_max)
             self._log.fault(vat, type(fault).__name__, reason)
-            self._transact(lambda: self._give_up(vat, reason))
+            self._transact(lambda: self._give_up(vat, VatEnd(reason)))
 
-    def _give_up(self, vat: str, reason: str) -> None:
+    def _give_up(self, vat: str, end: VatEnd) -> None:
         first = self._find_first(vat)
         if first is not None and first.kind is ItemKind.UPGRADE:
-            self._upgrades.undo(vat, reason)
+            self._upgrades.undo(vat, end.reason)
         else:
-            self._end_vat(vat, reason)
-
-    def _end_vat(self, vat: str, reason: str) -> None:
-        self._vats.terminate(vat, reason)
-        self._clusters.vat_lost(vat, reason)
+            self._clusters.end_vat(vat, end)
 
     def worker_died(self, vat: str, fault: HostFault) -> None:
         """The worker died under a delivery: try again, and after the last attempt reject the message.
@@ -296,7 +327,8 @@ class Kernel:
             error = f"the worker of {vat} died {inflight.attempts} times under this message: {reason}"
             self._transact(lambda: self._reject_inflight(vat, error))
         else:
-            self._transact(lambda: self._give_up(vat, f"{inflight.kind} failed {inflight.attempts} times: {reason}"))
+            failed = f"{inflight.kind} failed {inflight.attempts} times: {reason}"
+            self._transact(lambda: self._give_up(vat, VatEnd(failed)))
 
     def _find_first(self, vat: str) -> schema.Inflight | None:
         """The delivery that the vat replies to next."""
@@ -451,6 +483,22 @@ class Kernel:
     def find_promise_state(self, kpid: str) -> PromiseState | None:
         promise = self._state.get(schema.PROMISES, kpid)
         return None if promise is None else promise.state
+
+
+class _GaveUp(VatFault):
+    """The vat left, and said that it failed: its batch is dropped.
+
+    Attributes:
+        info: what it said, in its own references.
+    """
+
+    def __init__(self, info: CapData) -> None:
+        super().__init__(f"the vat gave up: {_show(info)}")
+        self.info = info
+
+
+def _show(info: CapData) -> str:
+    return cut_middle(kmarshal.render(info), DEFAULT_LIMITS.error_chars_max)
 
 
 def _deliver(vat: str, inflight: schema.Inflight) -> Deliver:

@@ -6,6 +6,10 @@ kernel bug.
 A settlement, in order (the reference, 2.4): a notify for each subscriber, the data and the references it
 mentions, the promise's queued messages routed again. So notifies precede released messages.
 
+Messages to an unresolved promise wait in its queue. If the vat that decides it is a pipelining one, an item of that
+vat's queue stands for each of them: its turn takes the first that waits. So they keep their order whoever comes to
+decide the promise meanwhile, and an item whose message went elsewhere is moot.
+
 Everything is a loop over a work list: chains of rejected pipelined messages may be long.
 
 Who waits for a promise without being a vat (a control request, a cluster) is not told in the middle of
@@ -16,10 +20,11 @@ when the batch is done. So does `take_calls` the messages to objects of kernel s
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 
 from kernel_py.core import kmarshal, schema
 from kernel_py.core.queues import message_mentions
-from kernel_py.core.schema import ItemKind, KernelPromise, PromiseState, QueuedMessage
+from kernel_py.core.schema import ItemKind, KernelPromise, PromiseState, QueuedMessage, Vat
 from kernel_py.core.shared import Shared
 from kernel_py.wire.capdata import CapData
 from kernel_py.wire.errors import KernelBug
@@ -42,13 +47,34 @@ class Promises:
         self._state = shared.state
         self._references = shared.references
         self._queues = shared.queues
+        self._vats: Mapping[str, Vat] = shared.state.view(schema.VATS)
         self._released: deque[QueuedMessage] = deque()
         self._waiting: list[tuple[str, str]] = []
         self._calls: list[QueuedMessage] = []
         self._is_draining = False
 
     def set_decider(self, kpid: str, decider: str | None) -> None:
-        self._set(kpid, self._references.get_promise(kpid)._replace(decider=decider))
+        """Say who may settle a promise. A pipelining vat is to get what waits for it."""
+        promise = self._references.get_promise(kpid)
+        self._set(kpid, promise._replace(decider=decider))
+        if decider is not None and self._vats[decider].is_pipelining:
+            for _ in range(promise.queue_head, promise.queue_tail):
+                self._queues.append(decider, ItemKind.PIPELINED, kpid)
+
+    def take_pipelined(self, vat: str, kpid: str) -> QueuedMessage | None:
+        """Remove the first message that waits for a promise that the vat decides; None if there is none.
+
+        What it mentions is held by the caller from now on.
+        """
+        promise = self._references.get_promise(kpid)
+        if promise.decider != vat or promise.queue_head == promise.queue_tail:
+            return None
+        table, row = schema.promise_queue_table(kpid), str(promise.queue_head)
+        message = self._state.get(table, row)
+        assert isinstance(message, QueuedMessage)
+        self._state.delete(table, row)
+        self._set(kpid, promise._replace(queue_head=promise.queue_head + 1))
+        return message
 
     def is_decided_by(self, vat: str, kref: str) -> bool:
         """Whether `kref` is an unresolved promise that the vat may resolve."""
@@ -164,6 +190,8 @@ class Promises:
         self._set(kpid, promise._replace(queue_tail=promise.queue_tail + 1))
         for kref in message_mentions(message):
             self._references.take_hold(kref)
+        if promise.decider is not None and self._vats[promise.decider].is_pipelining:
+            self._queues.append(promise.decider, ItemKind.PIPELINED, kpid)
 
     def _reject_result(self, message: QueuedMessage, data: CapData) -> None:
         if message.result is not None:

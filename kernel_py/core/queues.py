@@ -122,11 +122,11 @@ def mentions(kind: ItemKind, payload: Any) -> list[str]:
     match kind:
         case ItemKind.MESSAGE:
             return message_mentions(payload)
-        case ItemKind.NOTIFY:
+        case ItemKind.NOTIFY | ItemKind.PIPELINED:
             return [payload]
         case ItemKind.START:
             return list(payload[1])
-        case ItemKind.COLLECT | ItemKind.REAP | ItemKind.UPGRADE:
+        case ItemKind.COLLECT | ItemKind.REAP | ItemKind.UPGRADE | ItemKind.OPTIONS:
             return []
 
 

@@ -18,7 +18,7 @@ keeps others, and mentions promises itself, is looked at: if nothing but the cir
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from kernel_py.core import schema
@@ -65,6 +65,7 @@ class References:
         self._changes: dict[str, int] = {}  # of this crank: of recognizable counts, and of promises' refs
         self._reach_changes: dict[str, int] = {}
         self._exports: dict[str, str] = {}  # of this crank: kref by vref
+        self.on_service_object_gone: Callable[[str], None]
 
     # --- the tables -----------------------------------------------------------------------------
 
@@ -218,7 +219,7 @@ class References:
         if recognizable == 0 and (owner is None or schema.is_service(owner)):
             self.delete_object(kref)
             if owner is not None:
-                self._state.delete(schema.SERVICES, kref)
+                self.on_service_object_gone(kref)
             return False
         if change or reach_change:
             self._state.set(schema.OBJECTS, kref, KernelObject(owner, reachable, recognizable, iface))
@@ -306,10 +307,19 @@ class References:
     def add_result(self, vat: str, vpid: Vref) -> Kref:
         """Register the result of a send, a name new to the vat: nobody decides it while the message is on its way.
 
+        A pipelining vat may also name a promise that it decides: it hands that on.
+
         Raises:
-            IllegalSyscall: the name is not the vat's to give, or not new.
+            IllegalSyscall: the name is not the vat's to give.
         """
-        if not is_vat_allocated(vpid) or self.find_kref(vat, vpid) is not None:
+        kpid = self.find_kref(vat, vpid)
+        if kpid is not None and self._vats[vat].is_pipelining:
+            promise = self.get_promise(kpid)
+            if promise.state is not PromiseState.UNRESOLVED or promise.decider != vat:
+                raise IllegalSyscall(f"a send's result must be new, or a promise that the vat decides, not {vpid}")
+            self._state.set(schema.PROMISES, kpid, promise._replace(decider=None))
+            return Kref(kpid)
+        if kpid is not None or not is_vat_allocated(vpid):
             raise IllegalSyscall(f"a send's result must be a new promise of the vat, not {vpid}")
         return self._export_promise(vat, vpid, None)
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from kernel_py.wire import canonical
 from kernel_py.wire.errors import KernelBug, StoreError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 IMPORTING = '"importing"'
 """In place of the version while an archive is being imported: a store that no kernel may run on."""
@@ -78,6 +78,8 @@ class ItemKind(StrEnum):
     COLLECT = "collect"
     REAP = "reap"
     UPGRADE = "upgrade"
+    PIPELINED = "pipelined"
+    OPTIONS = "options"
 
 
 class QueueItem(NamedTuple):
@@ -85,8 +87,10 @@ class QueueItem(NamedTuple):
 
     Attributes:
         sequence: kernel-wide order of acceptance; dispatch takes the lowest whose vat is idle.
-        payload: `QueuedMessage` for MESSAGE, kpid for NOTIFY, ``(body, slots)`` for START, else None. COLLECT stands
-            for the rows of the vat's collect table, REAP for bringOutYourDead, UPGRADE for the vat's row in `upgrades`.
+        payload: `QueuedMessage` for MESSAGE, kpid for NOTIFY, ``(body, slots)`` for START, the options that change for
+            OPTIONS, else None. COLLECT stands for the rows of the vat's collect table, REAP for bringOutYourDead,
+            UPGRADE for the vat's row in `upgrades`. PIPELINED, with a kpid, stands for the first message that waits
+            for that promise, if the vat decides it when the item's turn comes.
     """
 
     sequence: int
@@ -138,6 +142,8 @@ class Vat(NamedTuple):
         reason: why it was terminated.
         is_critical: its cluster ends with it.
         command: what to run, of kind "command".
+        reap_interval: deliveries after which it is asked for its garbage; 0 for never.
+        is_pipelining: it gets messages to promises that it decides at once.
     """
 
     name: str
@@ -150,13 +156,35 @@ class Vat(NamedTuple):
     reason: str
     is_critical: bool
     command: tuple[str, ...] = ()
+    reap_interval: int = 0
+    is_pipelining: bool = False
+
+
+class CreatedVat(NamedTuple):
+    """A vat that another one asked for, as far as its admin node has to do with it.
+
+    Attributes:
+        grant: the service object that it was asked of. Not held.
+        result: the promise for what `create` gives, held until the vat has started; then "".
+        admin: its admin node; "" before the start, and once nobody has it any more. Not held.
+        waiters: promises for how the vat ends, held.
+        is_failure, body, slots: how it ended; `body` is "" as long as it lives. Slots are held.
+    """
+
+    grant: str
+    result: str
+    admin: str = ""
+    waiters: tuple[str, ...] = ()
+    is_failure: bool = False
+    body: str = ""
+    slots: tuple[str, ...] = ()
 
 
 class Upgrade(NamedTuple):
     """An upgrade that was asked for.
 
     Attributes:
-        request: key of the request to answer.
+        request: key of the request to answer, or `awaiting` of the promise to settle, which is held; "" for nobody.
         bundle, main: the new source; a use of the bundle is counted.
         body, slots: capdata of the parameters; a reference on every slot is held.
         message: told to those who wait for what the old incarnation owed.
@@ -289,6 +317,7 @@ REVOKED = "revoked"
 CLUSTERS = "clusters"
 REQUESTS = "requests"
 SERVICES = "services"
+CREATED = "created"
 TIMERS = "timers"
 CALLS = "calls"
 
@@ -308,6 +337,7 @@ TABLES = (
     CLUSTERS,
     REQUESTS,
     SERVICES,
+    CREATED,
     TIMERS,
     CALLS,
 )
@@ -409,6 +439,19 @@ def find_timer(subscriber: str) -> str | None:
     return subscriber[len(_TIMER_WAITER) :] if subscriber.startswith(_TIMER_WAITER) else None
 
 
+_AWAITING = "promise."
+
+
+def awaiting(kpid: str) -> str:
+    """In place of a request's key: what answers is to settle a promise."""
+    return _AWAITING + kpid
+
+
+def find_awaiting(request: str) -> str | None:
+    """The promise, if it is one that is to be settled."""
+    return request[len(_AWAITING) :] if request.startswith(_AWAITING) else None
+
+
 def is_cluster(subscriber: str) -> bool:
     """Whether the subscriber is a cluster that waits for its bootstrap; otherwise it is a vat, a request or a timer."""
     return subscriber[0] == "c"
@@ -443,7 +486,7 @@ def _decode_item(value: Any) -> QueueItem:
             payload = _decode_message(payload)
         case ItemKind.START:
             payload = (payload[0], _slots(payload[1]))
-        case ItemKind.NOTIFY | ItemKind.COLLECT | ItemKind.REAP | ItemKind.UPGRADE:
+        case _:
             pass
     return QueueItem(sequence, kind, payload)
 
@@ -469,6 +512,11 @@ def _decode_vat(value: Any) -> Vat:
 def _decode_upgrade(value: Any) -> Upgrade:
     upgrade = Upgrade(*value)
     return upgrade._replace(slots=_slots(upgrade.slots))
+
+
+def _decode_created(value: Any) -> CreatedVat:
+    created = CreatedVat(*value)
+    return created._replace(waiters=_slots(created.waiters), slots=_slots(created.slots))
 
 
 def _decode_inflight(value: Any) -> Inflight:
@@ -524,6 +572,7 @@ FAMILIES: dict[str, Family] = {
     CLUSTERS: Family("cluster", _decode_cluster),
     REQUESTS: Family("request key", lambda value: Request(*value)),
     SERVICES: Family("kref", lambda value: ServiceObject(*value)),
+    CREATED: Family("vat that another one asked for", _decode_created),
     TIMERS: Family("timer number", lambda value: Timer(*value)),
     CALLS: Family("call number", _decode_message),
 }

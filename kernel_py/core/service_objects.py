@@ -28,6 +28,7 @@ from kernel_py.core.services.entropy import RandomService
 from kernel_py.core.services.logs import LogService
 from kernel_py.core.services.service import LATER, HostService, LocalCall, LocalService
 from kernel_py.core.services.timers import ENDED, TimerService
+from kernel_py.core.services.vat_admin import ADMIN, VatAdminService
 from kernel_py.core.shared import Shared
 from kernel_py.wire.capdata import CapData
 from kernel_py.wire.errors import KernelBug, MarshalError
@@ -36,16 +37,21 @@ from kernel_py.wire.errors import KernelBug, MarshalError
 class ServiceObjects:
     """Grants and calls over one state."""
 
-    def __init__(self, shared: Shared, promises: Promises, hosted: Sequence[HostService]) -> None:
+    def __init__(
+        self, shared: Shared, promises: Promises, vat_admin: VatAdminService, hosted: Sequence[HostService]
+    ) -> None:
         self._state = shared.state
         self._references = shared.references
         self._outbox = shared.log.outbox
         self._limits = shared.limits
         self._promises = promises
         self.timers = TimerService(shared, promises)
-        local: list[LocalService] = [self.timers, LogService(shared.log), RandomService(shared.state, shared.limits)]
+        logs, entropy = LogService(shared.log), RandomService(shared.state, shared.limits)
+        self._vat_admin = vat_admin
+        local: list[LocalService] = [self.timers, logs, entropy, vat_admin]
         self._local = {service.name: service for service in local}
         self._hosted = {service.name: service for service in hosted}
+        self._references.on_service_object_gone = self._let_go
 
     @property
     def config_schemas(self) -> Mapping[str, dict[str, Any]]:
@@ -84,6 +90,13 @@ class ServiceObjects:
         for call in self._state.rows(schema.CALLS):
             if self._state.get(schema.CALLS, call).target == kref:
                 self._finish(call, ENDED, is_reject=True)
+
+    def _let_go(self, kref: str) -> None:
+        """Nobody can name an object any more."""
+        record = self._get(kref)
+        self._state.delete(schema.SERVICES, kref)
+        if record.kind == ADMIN:
+            self._vat_admin.let_go(record.data)
 
     def _of(self, cluster: str) -> list[str]:
         return [kref for kref in self._state.rows(schema.SERVICES) if self._get(kref).cluster == cluster]

@@ -27,8 +27,9 @@ from kernel_py.core import kmarshal, schema
 from kernel_py.core.bundles import Bundles
 from kernel_py.core.cranks import Cranks
 from kernel_py.core.promises import Promises
-from kernel_py.core.schema import ItemKind, PromiseState, Upgrade, Vat
+from kernel_py.core.schema import ItemKind, PromiseState, Upgrade, Vat, VatState
 from kernel_py.core.shared import Shared
+from kernel_py.core.vats import VatEnd
 from kernel_py.wire.capdata import CapData
 from kernel_py.wire.errors import RequestError
 from kernel_py.wire.refs import ROOT_VREF
@@ -38,9 +39,9 @@ Answer = Callable[[str, dict[str, Any] | None, str], None]
 
 @dataclass(frozen=True, slots=True)
 class NewCode:
-    """What an upgrade asks for. `files` is canonical JSON of ``{path: text}``."""
+    """What an upgrade asks for. A use of the bundle is counted."""
 
-    files: str
+    bundle: str
     main: str
     parameters: CapData
     message: str
@@ -59,16 +60,26 @@ class Upgrades:
         self._bundles = bundles
         self._answer = answer
 
-    def request(self, vat: str, code: NewCode, request: str) -> None:
-        """Queue the upgrade of a running vat; the answer to `request` follows.
+    def check(self, vat: str) -> None:
+        """Check that a vat can be upgraded.
 
         Raises:
-            RequestError: an upgrade of the vat is under way.
+            RequestError: it does not run, or is being upgraded.
         """
+        record = self._state.get(schema.VATS, vat)
+        if record.state is not VatState.RUNNING:
+            is_so = f"{vat} ({record.name}) is {record.state}"
+            raise RequestError(f"{is_so}: only what is {VatState.RUNNING} can be upgraded", "params.vat")
         if self._state.get(schema.UPGRADES, vat) is not None:
             raise RequestError(f"{vat} is being upgraded already; wait until that is over", "params.vat")
-        bundle = self._bundles.add(code.files)
-        upgrade = Upgrade(request, bundle, code.main, code.parameters.body, code.parameters.slots, code.message)
+
+    def request(self, vat: str, code: NewCode, request: str) -> None:
+        """Queue the upgrade of a vat that was checked; the answer to `request` follows.
+
+        Args:
+            request: see `schema.Upgrade`; a promise that is to be settled is held by the caller.
+        """
+        upgrade = Upgrade(request, code.bundle, code.main, code.parameters.body, code.parameters.slots, code.message)
         self._state.set(schema.UPGRADES, vat, upgrade)
         for kref in upgrade.slots:
             self._references.take_hold(kref)
@@ -129,12 +140,12 @@ class Upgrades:
         self._log.fault(vat, "UpgradeFailed", reason)
         self._answer(upgrade.request, None, f"{vat} ({record.name}) was not upgraded and goes on as it was: {reason}")
 
-    def vat_lost(self, vat: str, reason: str) -> None:
+    def vat_lost(self, vat: str, end: VatEnd) -> None:
         """The vat was terminated; an upgrade that was under way is no more."""
         upgrade = self._state.get(schema.UPGRADES, vat)
         if upgrade is not None:
             self._forget(vat, upgrade)
-            self._answer(upgrade.request, None, f"{vat} was terminated before it was upgraded: {reason}")
+            self._answer(upgrade.request, None, f"{vat} was terminated before it was upgraded: {end.reason}")
 
     def _forget(self, vat: str, upgrade: Upgrade) -> None:
         self._state.delete(schema.UPGRADES, vat)

@@ -6,8 +6,9 @@ Owns the vat table. The life cycle is `TRANSITIONS`; what is not in it is a kern
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from kernel_py.core import schema
+from kernel_py.core import kmarshal, schema
 from kernel_py.core.bundles import Bundles
 from kernel_py.core.garbage import Garbage
 from kernel_py.core.outputs import Outbox
@@ -28,6 +29,25 @@ TRANSITIONS: dict[tuple[VatState, str], VatState] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class VatEnd:
+    """How a vat ended.
+
+    Attributes:
+        reason: for people.
+        is_failure: False if the vat said that it was done.
+        info: what the vat, or whoever ended it, said of it; slots are krefs. None if nobody did.
+    """
+
+    reason: str
+    is_failure: bool = True
+    info: CapData | None = None
+
+    def describe(self) -> CapData:
+        """What to tell those who want to know how the vat ended."""
+        return kmarshal.serialize_error(self.reason) if self.info is None else self.info
+
+
 class Vats:
     """The vat table over one state."""
 
@@ -39,7 +59,7 @@ class Vats:
         self._promises = promises
         self._garbage = garbage
         self._bundles = bundles
-        self.on_end: Callable[[str, str], None]
+        self.on_end: Callable[[str, VatEnd], None]
 
     @property
     def _outbox(self) -> Outbox:
@@ -98,12 +118,12 @@ class Vats:
         self.change(vat, "resume")
         self._queues.offer(vat)
 
-    def terminate(self, vat: str, reason: str) -> None:
+    def terminate(self, vat: str, end: VatEnd) -> None:
         """End a living vat: what it owed is rejected, what was on its way to it too, what it held is dropped.
 
         Its objects are orphans from now on. If it has a large c-list, the rest of that is removed later, in steps.
         """
-        self.change(vat, "terminate", reason)
+        self.change(vat, "terminate", end.reason)
         self._outbox.stops.append(vat)
         counters: VatCounters = self._state.get(schema.COUNTERS, vat)
         for number in range(counters.delivered + 1, counters.dispatched + 1):
@@ -123,7 +143,7 @@ class Vats:
         self._state.drop_transcript(vat)
         for _, bundle, _ in self.get(vat).sources:
             self._bundles.drop(bundle)
-        self.on_end(vat, reason)
+        self.on_end(vat, end)
         self._garbage.clean(vat)
 
     def _clear_queue(self, vat: str) -> None:

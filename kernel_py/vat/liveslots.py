@@ -261,7 +261,10 @@ class Liveslots:
 
         Raises:
             MarshalError: `reason` is not passable, or over a limit.
+            TypeError: `reason` is a promise, and the vat has not failed.
         """
+        if isinstance(reason, Promise) and not is_failure:
+            raise TypeError("the reason of a vat's end is not a promise: await it first")
         self.slots.begin()
         try:
             info = self.marshal.serialize(reason, "reason")

@@ -60,7 +60,8 @@ class Supervisor:
         self._ambient = ambient
         self._console = Console(limits)
         self._loop = VatLoop(self._report)  # type: ignore[abstract]  # it refuses what it does not define
-        packages = canonical.load(spec.files.get(PACKAGES_PATH, "{}")).get(spec.name, ())
+        wanted = canonical.load(spec.files.get(PACKAGES_PATH, "{}"))
+        packages = wanted.get(spec.name, wanted.get(spec.main, ()))
         self._modules = VatModules(spec.vat, spec.files, spec.main, replace=ambient.replace, packages=packages)
         self._liveslots = Liveslots(
             spec.vat, store, self._loop, limits=limits, report=self._report, inheritance=inheritance, collect=collect

@@ -52,7 +52,8 @@ class Limits:
     inflight_body_chars_max: int = 10_000
     """Length of the body of a message that shares the way with others; longer ones travel alone."""
     reap_deliveries: int = 200
-    """Deliveries after which a vat is asked for its garbage: often enough to keep heaps small, and seldom noticed."""
+    """Deliveries after which a vat is asked for its garbage, unless its cluster file says otherwise: often enough to
+    keep heaps small, and seldom noticed."""
     collect_refs_max: int = 1_000
     """References in one delivery that drops or retires: keeps a crank short."""
     cleanup_refs_max: int = 1_000
@@ -61,6 +62,8 @@ class Limits:
     """Settled promises looked at in the search for one cycle; larger ones are left to leak."""
     results_held_max: int = 1_000
     """Answers to clients whose objects are kept for them: a person may want to send to what was shown a while ago."""
+    created_vats_max: int = 1_000
+    """Living vats that were asked for through one vat_admin: each is a realm."""
     service_pending_max: int = 10_000
     """Timers or calls made through one service object that are not finished: each is a row of the kernel's state."""
     timer_seconds_max: int = 1_000_000_000

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from kernel_py.core import kmarshal
+from kernel_py.core.cluster_config import VAT_KINDS
 from kernel_py.core.control import Call, parse_call
 from kernel_py.core.kernel import Kernel
 from kernel_py.core.kmarshal import Ref
@@ -119,7 +120,9 @@ class Driver:
         limits: Limits = ONE_BY_ONE,
         backend: MemoryBackend | None = None,
         services: tuple[HostService, ...] = (),
+        kinds: tuple[str, ...] = VAT_KINDS,
     ) -> None:
+        self.kinds = kinds
         self.backend = backend or MemoryBackend()
         self.limits = limits
         self.is_serial = is_serial
@@ -145,6 +148,7 @@ class Driver:
             limits=self.limits,
             is_serial=self.is_serial,
             services=self.services,
+            kinds=self.kinds,
         )
         self.kernel.redeliver()
         self.turn()
@@ -316,10 +320,24 @@ class Driver:
     # --- clusters -------------------------------------------------------------------------------
 
     def begin_launch(
-        self, *names: str, name: str = "", key: str = "", source: str = "x = 1", services: tuple[JSON, ...] = ()
+        self,
+        *names: str,
+        name: str = "",
+        key: str = "",
+        source: str = "x = 1",
+        services: tuple[JSON, ...] = (),
+        bundles: JSON = None,
+        vats: JSON = None,
     ) -> str:
-        """Ask for a cluster of vats, of which the first has the bootstrap; returns the request's key."""
-        config: dict[str, Any] = {"bootstrap": names[0], "vats": {vat: {"source": "vat.py"} for vat in names}}
+        """Ask for a cluster of vats, of which the first has the bootstrap; returns the request's key.
+
+        Args:
+            vats: what the cluster file says of vats of which there is more to say, by name.
+        """
+        told = {vat: {"source": "vat.py"} for vat in names} | (vats or {})
+        config: dict[str, Any] = {"bootstrap": names[0], "vats": told}
+        if bundles:
+            config["bundles"] = bundles
         if name:
             config["name"] = name
         if services:
@@ -338,12 +356,19 @@ class Driver:
             assert self.delivery(name) == ["startVat", data("#{}")]
             self.reply(name)
 
-    def launch(self, *names: str, source: str = "x = 1", services: tuple[JSON, ...] = ()) -> str:
+    def launch(
+        self,
+        *names: str,
+        source: str = "x = 1",
+        services: tuple[JSON, ...] = (),
+        bundles: JSON = None,
+        vats: JSON = None,
+    ) -> str:
         """A running cluster. The first vat knows the others as o-50, o-51, ..., and then services, by their names.
 
         Returns the cluster's id.
         """
-        key = self.begin_launch(*names, source=source, services=services)
+        key = self.begin_launch(*names, source=source, services=services, bundles=bundles, vats=vats)
         self.start_all()
         self.reply(names[0], fulfill("p-60", data(UNDEFINED)))
         assert self.result(key)["vats"] == self.names

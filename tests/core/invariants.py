@@ -15,6 +15,7 @@ from kernel_py.core.queues import mentions, message_mentions
 from kernel_py.core.schema import (
     ClistEntry,
     ClusterState,
+    CreatedVat,
     ItemKind,
     KernelPromise,
     PromiseState,
@@ -24,6 +25,7 @@ from kernel_py.core.schema import (
     Timer,
     VatState,
 )
+from kernel_py.core.services.vat_admin import ADMIN
 from kernel_py.core.state import KernelState
 from kernel_py.core.store import MemoryBackend
 from kernel_py.wire import canonical
@@ -75,6 +77,7 @@ class _View:
         self.clusters = self.table(schema.CLUSTERS)
         self.requests = self.table(schema.REQUESTS)
         self.services: dict[str, ServiceObject] = self.table(schema.SERVICES)
+        self.created: dict[str, CreatedVat] = self.table(schema.CREATED)
         self.timers: dict[str, Timer] = self.table(schema.TIMERS)
         self.calls: dict[str, QueuedMessage] = self.table(schema.CALLS)
         self.living = {vat for vat, row in self.vats.items() if row.state is not VatState.TERMINATED}
@@ -168,6 +171,10 @@ class _View:
                 assert self.promises[item.payload].state is not PromiseState.UNRESOLVED
         for kpid, message in self.iter_promise_messages():
             assert message.target == kpid
+        pipelined = Counter((vat, item.payload) for vat, item in self.iter_items() if item.kind is ItemKind.PIPELINED)
+        for kpid, promise in self.promises.items():
+            if promise.decider is not None and self.vats[promise.decider].is_pipelining:
+                assert pipelined[promise.decider, kpid] >= promise.queue_tail - promise.queue_head
         for vat in self.living:
             kinds = [item.kind for item in self.table(schema.vat_queue_table(vat)).values()]
             assert kinds.count(ItemKind.COLLECT) == bool(self.table(schema.collect_table(vat)))
@@ -208,6 +215,8 @@ class _View:
                 held.update(self.vats[vat].root for _, vat in cluster.vats)
                 held.update([cluster.result] if cluster.result else [])
         held.update(slot for upgrade in self.table(schema.UPGRADES).values() for slot in upgrade.slots)
+        awaited = map(schema.find_awaiting, (upgrade.request for upgrade in self.table(schema.UPGRADES).values()))
+        held.update(filter(None, awaited))
         held.update(self.table(schema.PINS))
         held.update(self.table(schema.HELD).values())
         self.count_services(held)
@@ -268,6 +277,23 @@ class _View:
         for timer in self.timers.values():
             held.update([timer.target, timer.waking] if timer.waking else [timer.target])
         held.update(kref for kref, record in self.services.items() if record.kind == schema.GRANT)
+        for vat, created in self.created.items():
+            held.update([*filter(None, [created.result]), *created.waiters, *created.slots])
+            if vat in self.living:
+                held[self.vats[vat].root] += 1
+
+    def check_created(self) -> None:
+        """Of a created vat there is something as long as it lives, or somebody may ask how it ended."""
+        admins = {kref: row.data for kref, row in self.services.items() if row.kind == ADMIN}
+        assert admins == {row.admin: vat for vat, row in self.created.items() if row.admin}
+        for vat, row in self.created.items():
+            assert self.clusters[self.vats[vat].cluster].state is not ClusterState.TERMINATED
+            assert bool(row.body) == (vat not in self.living)
+            assert not row.result or self.vats[vat].state is VatState.STARTING
+            assert row.admin or vat in self.living
+        members = {vat for cluster in self.clusters.values() for _, vat in cluster.vats}
+        assert members.isdisjoint(self.created)
+        assert members | set(self.created) == set(self.vats)
 
     def check_promises(self) -> None:
         """An unresolved promise has a living decider, or is the result of one message on its way."""
@@ -275,6 +301,8 @@ class _View:
         on_the_way.update(item.payload.result for _, item in self.iter_items() if item.kind is ItemKind.MESSAGE)
         on_the_way.update(message.result for message in self.calls.values())
         on_the_way.update(timer.target for timer in self.timers.values() if not timer.interval_ms)
+        on_the_way.update(kpid for created in self.created.values() for kpid in (*created.waiters, created.result))
+        on_the_way.update(schema.find_awaiting(row.request) for row in self.table(schema.UPGRADES).values())
         for kpid, promise in self.promises.items():
             if promise.state is not PromiseState.UNRESOLVED:
                 assert promise[2:6] == (None, (), 0, 0), kpid
@@ -330,10 +358,12 @@ class _View:
         assert owned == {kref: schema.service_owner(row.service) for kref, row in self.services.items()}
         pending = Counter(timer.grant for timer in self.timers.values())
         pending.update(message.target for message in self.calls.values())
+        pending.update(row.grant for vat, row in self.created.items() if vat in self.living)
         for kref, record in self.services.items():
             assert self.clusters[record.cluster].state is not ClusterState.TERMINATED
             assert record.pending == pending.pop(kref, 0), kref
         assert not pending
+        self.check_created()
         due = {(timer.due_ms, int(number)) for number, timer in self.timers.items() if not timer.waking}
         assert due <= set(self.kernel._services.timers._heap)
         for number, timer in self.timers.items():

@@ -44,6 +44,7 @@ def _schemas(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
             "description": st.just("annotation"),
             "enum": st.lists(st.sampled_from(["a", "alice", "x.py", ""]), min_size=1, max_size=3, unique=True),
             "pattern": st.sampled_from([r"\.py$", "^[a-z]+$", "^$", "l"]),
+            "minimum": st.integers(-1, 3),
             "minLength": st.integers(0, 3),
             "maxLength": st.integers(0, 5),
             "items": inner,

@@ -180,7 +180,7 @@ def test_an_answer_survives_a_reload_until_it_is_acknowledged(trio: Driver) -> N
 
 def test_an_empty_store_is_a_new_kernel_and_keeps_its_seed() -> None:
     driver = Driver()
-    assert driver.backend.texts == {"kernel.schema": "2", "kernel.seed": '"seed"'}
+    assert driver.backend.texts == {"kernel.schema": "3", "kernel.seed": '"seed"'}
     again = Kernel(driver.backend.texts, seed="another")
     assert again._state.get(schema.KERNEL, schema.SEED) == "seed"
     assert not again.take_commit()
@@ -189,7 +189,7 @@ def test_an_empty_store_is_a_new_kernel_and_keeps_its_seed() -> None:
 @pytest.mark.parametrize(
     "change, reason",
     [
-        ({"kernel.schema": "1"}, "schema version 1, this kernel reads 2"),
+        ({"kernel.schema": "1"}, "schema version 1, this kernel reads 3"),
         ({"kernel.schema": None}, "no schema version"),
         ({"kernel.schema": '"x"'}, "schema version"),
         ({"objects.ko20": "[]"}, "'objects.ko20' is corrupt"),
@@ -324,7 +324,7 @@ def test_a_bug_undoes_its_transaction_and_is_raised(trio: Driver, monkeypatch: p
         raise KernelBug("oh")
 
     number = trio.kernel.get_delivered("v1")
-    monkeypatch.setattr(trio.kernel._clusters, "vat_lost", fail)
+    monkeypatch.setattr(trio.kernel._clusters, "end_vat", fail)
     with pytest.raises(KernelBug, match="oh"):
         trio.reply("alice", send("o-77", "illegal"))
     assert trio.kernel.get_delivered("v1") == number
