@@ -330,9 +330,20 @@ class Cranks:
         data = self.data_to_kernel(vat, syscall.message.methargs)
         result: str | None = None
         if syscall.message.result is not None:
-            result = self._references.add_result(vat, Vref(syscall.message.result))
+            result = self._add_result(vat, Vref(syscall.message.result), target)
         self._log.message("Sent", where, target, data, result)
         self._promises.send(QueuedMessage(target, data.body, data.slots, result))
+
+    def _add_result(self, vat: str, vpid: Vref, target: Kref) -> str:
+        """The result of a send; a pipelining vat may name a promise that it decides, and hands that on."""
+        kpid = self._references.find_kref(vat, vpid) if self._vats[vat].is_pipelining else None
+        if kpid is None:
+            return self._references.add_result(vat, vpid)
+        if not self._promises.is_decided_by(vat, kpid):
+            raise IllegalSyscall(f"a send's result must be new, or a promise that the vat decides, not {vpid}")
+        if not self._promises.hand_on(kpid, target):
+            raise IllegalSyscall(f"{vpid} is handed on to a promise that no vat decides")
+        return kpid
 
     def _apply_resolve(self, where: tuple[str, int], resolutions: Sequence[Resolution]) -> None:
         vat = where[0]

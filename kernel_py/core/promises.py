@@ -61,6 +61,19 @@ class Promises:
             for _ in range(promise.queue_head, promise.queue_tail):
                 self._queues.append(decider, ItemKind.PIPELINED, kpid)
 
+    def hand_on(self, kpid: str, target: str) -> bool:
+        """Make a promise that a vat decides the result of a message to `target`; False if that cannot be.
+
+        The target is an object, or a promise that a vat decides or that is settled: so no promises come to wait for
+        each other, which would be for ever.
+        """
+        if target[1] == "p":
+            promise = self._references.get_promise(target)
+            if target == kpid or (promise.state is PromiseState.UNRESOLVED and promise.decider is None):
+                return False
+        self.set_decider(kpid, None)
+        return True
+
     def take_pipelined(self, vat: str, kpid: str) -> QueuedMessage | None:
         """Remove the first message that waits for a promise that the vat decides; None if there is none.
 

@@ -307,19 +307,10 @@ class References:
     def add_result(self, vat: str, vpid: Vref) -> Kref:
         """Register the result of a send, a name new to the vat: nobody decides it while the message is on its way.
 
-        A pipelining vat may also name a promise that it decides: it hands that on.
-
         Raises:
-            IllegalSyscall: the name is not the vat's to give.
+            IllegalSyscall: the name is not the vat's to give, or not new.
         """
-        kpid = self.find_kref(vat, vpid)
-        if kpid is not None and self._vats[vat].is_pipelining:
-            promise = self.get_promise(kpid)
-            if promise.state is not PromiseState.UNRESOLVED or promise.decider != vat:
-                raise IllegalSyscall(f"a send's result must be new, or a promise that the vat decides, not {vpid}")
-            self._state.set(schema.PROMISES, kpid, promise._replace(decider=None))
-            return Kref(kpid)
-        if kpid is not None or not is_vat_allocated(vpid):
+        if not is_vat_allocated(vpid) or self.find_kref(vat, vpid) is not None:
             raise IllegalSyscall(f"a send's result must be a new promise of the vat, not {vpid}")
         return self._export_promise(vat, vpid, None)
 

@@ -83,7 +83,7 @@ def draw_batch(draw: Draw[Any], kernel: Kernel, vat: str, name_message: Callable
     for _ in range(draw(st.integers(0, 4))):
         kind = draw(st.sampled_from(["send", "send", "resolve", "resolve", "subscribe"]))
         if kind == "send":
-            batch.append(_draw_send(draw, words, name_message()))
+            batch.append(_draw_send(draw, words, name_message(), kernel.get_vat(vat).is_pipelining))
         elif kind == "subscribe":
             others = [vpid for vpid in words.promises if vpid not in words.decided] or words.promises
             batch.append(subscribe(draw(st.sampled_from(others)) if others else words.make_promise()))
@@ -120,9 +120,13 @@ def _unreachable(kernel: Kernel, vat: str) -> list[str]:
     return [entry.vref for entry in entries if not entry.is_reachable]
 
 
-def _draw_send(draw: Draw[Any], words: Vocabulary, method: str) -> JSON:
+def _draw_send(draw: Draw[Any], words: Vocabulary, method: str, is_pipelining: bool) -> JSON:
     target = words.draw_any(draw)
     slots = words.draw_all(draw, 3)
+    if is_pipelining and words.decided and target[0] == "o" and draw(st.booleans()):
+        result = draw(st.sampled_from(words.decided))
+        words.decided.remove(result)  # it is handed on
+        return send(target, method, *slots, result=result)
     if not draw(st.booleans()):
         return send(target, method, *slots)
     result = words.make("p")

@@ -1,8 +1,8 @@
 """The kernel against a book of its own messages, under random vats, random ends and random kills.
 
-Vats send, settle, subscribe, leave, fail and break rules; workers die; clients ask, repeat, acknowledge and terminate;
-the kernel is killed between any two inputs, with what was not committed lost. After every step all invariants of
-`tests.core.invariants` hold; and:
+Vats send, settle, subscribe, hand on, leave, fail, break rules and create others; some pipeline; workers die; clients
+ask, repeat, acknowledge and terminate; the kernel is killed between any two inputs, with what was not committed lost.
+After every step all invariants of `tests.core.invariants` hold; and:
 
     * a message is carried out at most once, and once at most is its delivery's batch applied;
     * messages of one sender to one target are delivered in the order in which they were sent;
@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from kernel_py.core.cluster_config import COMMAND_KIND, VAT_KINDS
 from kernel_py.core.schema import PromiseState, is_service
 from kernel_py.core.services.service import NO_CONFIG, HostService
 from kernel_py.wire.limits import DEFAULT_LIMITS
@@ -42,6 +43,10 @@ CALLS: dict[str, list[Arguments]] = {
     "random": [("bytes", [2], ())],
     "mailer": [("mail", [1], ("o+0",)), ("mail", [], ())],
     "reader": [("read", [2], ())],
+    "vat_admin": [
+        ("create", [{"a.py": ""}], ()), ("create", ["w"], ()), ("done", [], ()), ("terminate", ["enough"], ()),
+        ("terminate", [], ("o+0",)), ("upgrade", [{"b.py": ""}], ()), ("change_options", [], ()),
+    ],
 }  # fmt: skip
 
 
@@ -91,7 +96,8 @@ class KernelMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.driver = Driver(limits=replace(DEFAULT_LIMITS, deliveries_inflight_max=3), services=SERVICES)
+        limits = replace(DEFAULT_LIMITS, deliveries_inflight_max=3, created_vats_max=2)
+        self.driver = Driver(limits=limits, services=SERVICES, kinds=(*VAT_KINDS, COMMAND_KIND))
         self.driver.is_committing = False
         self.book = Book()
         self.committed = copy.deepcopy(self.book)
@@ -230,8 +236,9 @@ class KernelMachine(RuleBasedStateMachine):
         if len(self.living()) + count > VATS_MAX:
             return
         names = [f"vat{index}" for index in range(count)]
-        vats = {name: {"source": "a.py"} for name in names}
-        config = {"bootstrap": names[0], "vats": vats, "services": ["timer", "random", "mailer", "reader"]}
+        vats: JSON = {name: {"source": "a.py"} for name in names}
+        vats[names[-1]] = {"kind": "command", "command": ["relay"], "enable_pipelining": True}
+        config = {"bootstrap": names[0], "vats": vats, "services": [*CALLS], "bundles": {"w": {"source": "a.py"}}}
         self.request("launch", {"config": config, "files": {"a.py": ""}})
 
     @rule(data=st.data())

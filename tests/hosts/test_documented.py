@@ -105,12 +105,46 @@ def test_the_exit_codes_are_those_of_the_program() -> None:
     assert {str(code) for code in named if code < 256} <= set(documented)
 
 
+COUNTER, PIPELINING = re.findall(r"```js\n(.*?)```", PROTOCOL, re.DOTALL)
+
+
 @pytest.fixture
 def counter(tmp_path: Path) -> Path:
-    (source,) = re.findall(r"```js\n(.*?)```", PROTOCOL, re.DOTALL)
     path = tmp_path / "counter.mjs"
-    path.write_text(source)
+    path.write_text(COUNTER)
     return path
+
+
+ASKER = """
+from kernel_py.vat import E, Exo
+
+class Asker(Exo):
+    def bootstrap(self, vats, services):
+        self.relay = vats["relay"]
+
+    async def ask(self):
+        opened = E(self.relay).open()
+        return [await E(opened).first(), await E(opened).second()]
+
+def build_root_object(powers, parameters, baggage):
+    return Asker()
+"""
+
+
+def test_a_program_that_pipelines_answers_for_what_it_has_not_resolved(tmp_path: Path) -> None:
+    path = tmp_path / "relay.mjs"
+    replaced = re.sub(r"^function carryOut.*?^}\n", lambda _: PIPELINING, COUNTER, flags=re.DOTALL | re.MULTILINE)
+    assert replaced != COUNTER
+    path.write_text(replaced)
+
+    async def main() -> None:
+        relay = {"kind": "command", "command": ["node", str(path)], "enable_pipelining": True}
+        async with open_kernel(tmp_path) as kernel:
+            files = {"asker.py": ASKER}
+            roots = await launch(kernel, files, asker={"source": "asker.py"}, relay=relay)
+            assert await send(kernel, roots["asker"], "ask") == "['first of p-60', 'second of p-60']"
+
+    run_native(main())
 
 
 def test_the_counter_counts_over_restarts(tmp_path: Path, counter: Path) -> None:

@@ -213,6 +213,25 @@ def test_a_message_before_the_start_is_an_error():
         vat.call("f")
 
 
+@pytest.mark.parametrize(
+    "delivery",
+    [["changeVatOptions", {"reapInterval": 7}], ["changeVatOptions", {"of": "tomorrow"}], ["stopVat", capdata("bye")]],
+)
+def test_options_and_the_announcement_of_an_end_change_nothing_in_a_vat(delivery):
+    source = """
+class Root(Exo):
+    count = 0
+    def add(self):
+        self.count += 1
+        return self.count
+"""
+    vat = DrivenVat(source)
+    vat.call("add")
+    assert vat.deliver(delivery) == []
+    assert vat.call("add") == [("resolve", ("p-60", 2))]
+    assert vat.replayed().call("add") == [("resolve", ("p-60", 3))]
+
+
 # Running ---------------------------------------------------------------------------------------
 
 
