@@ -40,7 +40,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, cast
 
 from kernel_py.vat import keys, schema
 from kernel_py.vat.annotations import make_guard
+from kernel_py.vat.guards import Guard
 from kernel_py.vat.representative import Representative, define
+from kernel_py.vat.shapes import Shape
 from kernel_py.wire import canonical
 from kernel_py.wire.errors import MarshalError
 from kernel_py.wire.refs import Vref
@@ -78,6 +80,11 @@ class _Collection(Representative):
         number = _number_of(vref)
         self.__dict__.update(_number_=number, _prefix_=schema.collection(number), _additions_=0)
         return self
+
+    @classmethod
+    def _shapes_(cls) -> dict[str, Shape]:
+        guards = {"key": cls._key_guard_, "value": cls._value_guard_}
+        return {name: guard.shape() if isinstance(guard, Guard) else None for name, guard in guards.items()}
 
     @classmethod
     def _create_(cls, vdata: Vdata, base: Vref) -> None:

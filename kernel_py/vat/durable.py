@@ -16,6 +16,7 @@ merely out of the heap while nobody uses it. There may be millions of either.
 
 * Without an ``__init__`` of its own a class takes its fields as arguments, as a dataclass does. One of its own assigns
   them, and is called once in an object's life, not when it is faulted in.
+* A field's annotation is its guard: a value that does not fit it is refused at the assignment.
 * A field's default may be a list or dict: every object has a value of its own.
 * What is read is frozen: a list is a tuple, a dict a read-only mapping. Assign to change it, or use a collection.
 * Nothing else can be set on an instance: it would be gone with the heap.
@@ -38,63 +39,20 @@ Source: virtualObjectManager.js; the reference, 4.3.
 
 from __future__ import annotations
 
-import inspect
-import sys
 from abc import ABCMeta
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 from kernel_py.vat import schema
-from kernel_py.vat.annotations import make_guard
 from kernel_py.vat.exo import facet as facet_of_methods
+from kernel_py.vat.fields import field, make_fields
 from kernel_py.vat.representative import Representative, define
+from kernel_py.vat.shapes import Shape
 from kernel_py.wire.refs import Vref
 
 if TYPE_CHECKING:
     from kernel_py.vat.vdata import Vdata
 
-_ABSENT: Any = object()
-_AS_TEXT: Final[dict[str, Any]] = {"format": 4} if sys.version_info >= (3, 14) else {}
-"""Annotations as they are written: since Python 3.14 they are evaluated when asked for, and may not be known yet."""
-
-
-class Field:
-    """One field of a kind: a descriptor that reads and writes the state."""
-
-    def __init__(self, default: object, default_factory: Callable[[], object] | None, guard: Any) -> None:
-        self.name = ""
-        self.default = default
-        self.default_factory = default_factory
-        self.guard = None if guard is None else make_guard(guard)
-
-    @property
-    def has_default(self) -> bool:
-        return self.default is not _ABSENT
-
-    def __get__(self, instance: Any, owner: type) -> Any:
-        return self if instance is None else instance._vdata_.states.read(instance, self)
-
-    def __set__(self, instance: Any, value: object) -> None:
-        instance._vdata_.states.write(instance, self, value)
-
-    def __delete__(self, instance: object) -> None:
-        raise AttributeError(f"the field {self.name!r} cannot be deleted; set it to None")
-
-
-def field(
-    default: object = _ABSENT, *, default_factory: Callable[[], object] | None = None, guard: object = None
-) -> Any:
-    """A field of a virtual or durable object, with more to say than its default.
-
-    Args:
-        default: the value for objects that are not given one.
-        default_factory: called to make that value, such as `DurableMap`.
-        guard: a type or pattern that each value assigned must fit; or an object whose ``check(value, path)`` raises if
-            it does not like the value.
-    """
-    if default is not _ABSENT and default_factory is not None:
-        raise TypeError("a field has a default or a default_factory, not both")
-    return Field(default, default_factory, guard)
+__all__ = ["Durable", "Facet", "FacetOf", "Virtual", "facet", "field"]
 
 
 class Facet(Representative):
@@ -176,14 +134,7 @@ class _Object(Representative, metaclass=_ObjectType):
         if "_is_base_" in cls.__dict__:
             return
         cls._is_base_ = False
-        fields = dict(cls._fields_)
-        for name in _list_annotated(cls):
-            given = cls.__dict__.get(name, _ABSENT)
-            made = given if isinstance(given, Field) else Field(given, None, None)
-            made.name = name
-            fields[name] = made
-            setattr(cls, name, made)
-        cls._fields_ = fields
+        cls._fields_ = cls._fields_ | make_fields(cls)
         cls._facets_ = cls._facets_ | {
             name: value for name, value in cls.__dict__.items() if isinstance(value, FacetOf)
         }
@@ -218,6 +169,10 @@ class _Object(Representative, metaclass=_ObjectType):
         return self
 
     @classmethod
+    def _shapes_(cls) -> dict[str, Shape]:
+        return {name: field.shape() for name, field in cls._fields_.items()}
+
+    @classmethod
     def _create_(cls, vdata: Vdata, base: Vref) -> None:
         vdata.states.create(base)
 
@@ -238,13 +193,3 @@ class Virtual(_Object):
 
     _is_durable_ = False
     _is_base_ = True
-
-
-def _list_annotated(cls: type) -> list[str]:
-    """The names that the class itself annotates, but for class variables and double underscores."""
-    found = inspect.get_annotations(cls, **_AS_TEXT)
-    return [
-        name
-        for name, annotation in found.items()
-        if not name.startswith("__") and not str(annotation).removeprefix("typing.").startswith("ClassVar")
-    ]

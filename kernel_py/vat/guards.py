@@ -23,6 +23,7 @@ from kernel_py.vat.exo import IFACE_PREFIX, find_iface
 from kernel_py.vat.loop import Future
 from kernel_py.vat.presence import Presence, iface_of
 from kernel_py.vat.promise import Promise
+from kernel_py.vat.shapes import Shape
 from kernel_py.wire.culprit import index_step, key_step, name_type
 
 EVENTUAL = (Promise, Future, CoroutineType)
@@ -83,6 +84,10 @@ class Guard(ABC):
         except Mismatch as mismatch:
             raise mismatch.as_error(path) from None
 
+    def shape(self) -> Shape:
+        """The types that fit, in a form that can be kept; None if it does not tell them."""
+        return None
+
     @final
     def refuse(self, value: object) -> Mismatch:
         """The mismatch of a value that is of another type."""
@@ -101,6 +106,9 @@ class Plain(Guard):
         super().__init__(expected)
         self.types = frozenset(types)
 
+    def shape(self) -> Shape:
+        return sorted(kind.__name__.removesuffix("Type") for kind in self.types)
+
     def test(self, value: Any) -> None:
         if type(value) not in self.types:
             raise self.refuse(value)
@@ -117,6 +125,9 @@ class OneOf(Guard):
         self._values = frozenset((type(option), option) for option in options)
         self._types = frozenset(map(type, options))
 
+    def shape(self) -> Shape:
+        return sorted(f"{kind.__name__} {value!r}" for kind, value in self._values)
+
     def test(self, value: Any) -> None:
         if type(value) not in self._types:
             raise self.refuse(value)
@@ -132,6 +143,9 @@ class Array(Guard):
     def __init__(self, item: Guard | None) -> None:
         super().__init__("list" if item is None else f"list of {item.expected}")
         self._item = item
+
+    def shape(self) -> Shape:
+        return [["list", shape_of(self._item)]]
 
     def test(self, value: Any) -> None:
         if type(value) not in _ARRAYS:
@@ -155,6 +169,9 @@ class Row(Guard):
         super().__init__(f"[{', '.join('anything' if item is None else item.expected for item in items)}]")
         self._items = items
 
+    def shape(self) -> Shape:
+        return [["row", [shape_of(item) for item in self._items]]]
+
     def test(self, value: Any) -> None:
         if type(value) not in _ARRAYS:
             raise self.refuse(value)
@@ -175,6 +192,9 @@ class Map(Guard):
         self._key = key
         self._value = value
 
+    def shape(self) -> Shape:
+        return [["dict", shape_of(self._value)]]
+
     def test(self, value: Any) -> None:
         if type(value) not in _RECORDS:
             raise self.refuse(value)
@@ -194,6 +214,9 @@ class Record(Guard):
         super().__init__(name)
         self._required = sorted(required)
         self.fields: dict[str, Guard | None] = {}
+
+    def shape(self) -> Shape:
+        return [["dict", None]]
 
     def test(self, value: Any) -> None:
         if type(value) not in _RECORDS:
@@ -219,6 +242,10 @@ class Union(Guard):
         super().__init__(" | ".join(guard.expected for guard in guards))
         self._guards = guards
 
+    def shape(self) -> Shape:
+        found = [guard.shape() for guard in self._guards]
+        return None if None in found else [each for shape in found for each in shape or ()]
+
     def test(self, value: object) -> None:
         nearest: Mismatch | None = None
         for guard in self._guards:
@@ -241,6 +268,9 @@ class All(Guard):
         super().__init__(" ".join(guard.expected for guard in guards))
         self._guards = guards
 
+    def shape(self) -> Shape:
+        return self._guards[0].shape()
+
     def test(self, value: object) -> None:
         for guard in self._guards:
             guard.test(value)
@@ -254,6 +284,10 @@ class Far(Guard):
     def __init__(self, expected: str, far_class: type | None = None) -> None:
         super().__init__(expected)
         self._far_class = far_class
+
+    def shape(self) -> Shape:
+        kind = getattr(self._far_class, "_kind_name_", "")
+        return [f"object {kind}" if kind else "object"]
 
     def test(self, value: Any) -> None:
         if type(value) is Presence:
@@ -281,9 +315,17 @@ class Failure(Guard):
         super().__init__(exception_class.__name__)
         self._class = exception_class
 
+    def shape(self) -> Shape:
+        return ["error"]
+
     def test(self, value: object) -> None:
         if not isinstance(value, self._class):
             raise self.refuse(value)
+
+
+def shape_of(guard: Guard | None) -> Shape:
+    """The shape of what fits `guard`, or of anything."""
+    return None if guard is None else guard.shape()
 
 
 def describe(value: object) -> str:

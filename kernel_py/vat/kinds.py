@@ -11,9 +11,12 @@ When a durable kind is defined again, in a new incarnation:
     * it is of the same base: an object, a map, a set, a weak map or a weak set;
     * no field is lost. A new one has a default; what older objects have in it is written down now, and does not change
       if the default does later;
+    * the type of a field, as its annotation says it, has not become narrower, nor that of a collection's keys or
+      values (`kernel_py.vat.shapes`): what is there already would not fit it;
     * no facet is lost. New ones get the next numbers, by name.
 
-Every durable kind must have been defined again by the end of startVat.
+Every durable kind must have been defined again by the end of startVat. Only then are the types compared, and the
+descriptors written at the end of the delivery: a class may mention others that come after it.
 
 Source: virtualObjectManager.js; the reference, 4.3.
 """
@@ -27,6 +30,7 @@ from typing import Any, Final
 from kernel_py.vat import schema
 from kernel_py.vat.counters import Counters
 from kernel_py.vat.representative import Representative, library
+from kernel_py.vat.shapes import covers, describe_shape
 from kernel_py.vat.store import VatStore
 from kernel_py.wire import canonical
 
@@ -73,6 +77,7 @@ class Kinds:
         self._classes: dict[str, type[Representative]] = {}
         self._durable: dict[str, type[Representative]] = {}
         self._descriptors: dict[str, dict[str, Any]] = {}
+        self._unwritten: list[Kind] = []
         key = store.get_next_key(schema.KINDS)
         while key is not None and key.startswith(schema.KINDS):
             if key.endswith(".descriptor"):
@@ -132,6 +137,32 @@ class Kinds:
             self._define_from_library()
         return self._classes.get(prefix)
 
+    def insist_on_types(self) -> None:
+        """What the objects of earlier incarnations keep fits the classes of this one.
+
+        Raises:
+            TypeError: it does not.
+        """
+        for name in sorted(self._descriptors):
+            cls = self._durable[name]
+            descriptor, shapes = self._descriptors[name], cls._shapes_()
+            for each, before in descriptor["shapes"].items():
+                if not covers(shapes[each], before):
+                    was, is_now = describe_shape(before), describe_shape(shapes[each])
+                    raise TypeError(
+                        f"{each!r} of the durable kind {name!r} was {was}, and cannot become {is_now}: objects that "
+                        "have it exist, and would not fit a type that is not wider"
+                    )
+            for each, new in cls._fields_.items():
+                if each not in descriptor["fields"] and new.has_default:
+                    new.check(new.default, f"the default of {name}.{each}")
+
+    def flush(self) -> None:
+        """Write the descriptors of what is new. Called at the end of a delivery."""
+        for kind in self._unwritten:
+            self._write(kind)
+        self._unwritten.clear()
+
     def list_undefined(self) -> list[str]:
         """The durable kinds of earlier incarnations that have no class yet."""
         self._define_from_library()
@@ -156,7 +187,7 @@ class Kinds:
         )
         self._add(kind)
         if cls._is_durable_:
-            self._write(kind)
+            self._unwritten.append(kind)
         return kind
 
     def _redefine(self, cls: type[Representative], descriptor: dict[str, Any]) -> None:
@@ -178,8 +209,7 @@ class Kinds:
                 kind.missing[each.name] = self._make_missing(name, each)
         kind.facets += sorted(each for each in cls._facets_ if each not in facets)
         self._add(kind)
-        if kind.missing != fields or kind.facets != facets:
-            self._write(kind)
+        self._unwritten.append(kind)
 
     def _make_missing(self, name: str, new: Any) -> str | None:
         if new.has_default:
@@ -198,6 +228,9 @@ class Kinds:
             "tag": cls._kind_name_,
             "base": cls._base_kind_,
             "fields": kind.missing,
+            "shapes": cls._shapes_(),
             "facets": kind.facets,
         }
-        self._store.set(schema.descriptor(kind.number), canonical.dump(value))
+        text = canonical.dump(value)
+        if text != self._store.get(schema.descriptor(kind.number)):
+            self._store.set(schema.descriptor(kind.number), text)

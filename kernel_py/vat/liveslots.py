@@ -22,6 +22,7 @@ Source: liveslots.js; the reference, 4.2.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from types import CoroutineType
 from typing import Any, cast
@@ -89,7 +90,7 @@ class Liveslots:
         self._vat = vat
         self._loop = loop
         self._report = report
-        self._error_count = 0
+        self._error_count = inheritance.error_count
         self._collected: list[str] | None = None
         self._counters = Counters(store)
         self.slots = Slots(self._counters)
@@ -124,7 +125,7 @@ class Liveslots:
         """The vat's code has built its root.
 
         Raises:
-            TypeError: it has not defined all durable kinds that there are objects of.
+            TypeError: it has not defined all durable kinds that there are objects of, or not so that they fit.
         """
         undefined = self.vdata.kinds.list_undefined()
         if undefined:
@@ -132,6 +133,7 @@ class Liveslots:
                 f"the durable kinds {', '.join(undefined)} of the last incarnation are not defined in this one; "
                 'define their classes, under new names as class X(Durable, kind="the old name")'
             )
+        self.vdata.kinds.insist_on_types()
         self.slots.export_root(root)
         self._watches.start(self._inherit_promise)
 
@@ -139,7 +141,7 @@ class Liveslots:
         """End the incarnation: nothing that is left of its code has an effect. What the next one inherits."""
         self.vdata.close()
         self._loop.end_tasks()
-        return self.vdata.pillars.bequeath()
+        return dataclasses.replace(self.vdata.pillars.bequeath(), error_count=self._error_count)
 
     # Deliveries --------------------------------------------------------------------------------
 

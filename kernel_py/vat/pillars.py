@@ -37,10 +37,17 @@ NEITHER: Final = "n"
 
 @dataclass(frozen=True, slots=True)
 class Inheritance:
-    """What an incarnation leaves to the next: names that may be dead or retired now that its heap is gone."""
+    """What an incarnation leaves to the next.
+
+    Attributes:
+        possibly_dead: names that may be dead now that the heap is gone.
+        possibly_retired: names that may be retired.
+        error_count: how many errors were reported under ids of their own.
+    """
 
     possibly_dead: frozenset[str] = frozenset()
     possibly_retired: frozenset[str] = frozenset()
+    error_count: int = 0
 
 
 NOTHING: Final = Inheritance()

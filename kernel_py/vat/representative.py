@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from kernel_py.vat.exo import IFACE_PREFIX, Exo
 from kernel_py.vat.loop import running_vat_loop
+from kernel_py.vat.shapes import Shape
 from kernel_py.wire.refs import Vref
 
 if TYPE_CHECKING:
@@ -48,6 +49,11 @@ class Representative(Exo):
         self = object.__new__(cls)
         self.__dict__.update(_vref_=vref, _vdata_=vdata)
         return self
+
+    @classmethod
+    def _shapes_(cls) -> dict[str, Shape]:
+        """The shapes of what instances keep, by name: of an object's fields, or of a collection's keys and values."""
+        raise NotImplementedError
 
     @classmethod
     def _create_(cls, vdata: Vdata, base: Vref) -> None:

@@ -41,7 +41,7 @@ KEYS: Final[tuple[tuple[str, str], ...]] = (
     ("vom.ir.<base or o±N>|<C>", "`1`: the weak collection `<C>` has it as a key"),
     (
         "vom.dkind.<K>.descriptor",
-        "a durable kind: JSON `{kindID, tag, base, fields, facets}`; by field, what older objects have in it, or null",
+        "a durable kind: JSON `{kindID, tag, base, fields, shapes, facets}`; fields: what older objects have in them",
     ),
     ("vom.dkind.<K>.nextID", "the number of the next instance of a kind, durable or virtual"),
     ("vc.<C>.<key>", "an entry: the value as capdata; the key as `kernel_py.vat.keys` writes it"),

@@ -84,13 +84,14 @@ class States:
         """Set a field.
 
         Raises:
-            MarshalError: the value cannot be kept.
+            TypeError: it does not fit the field's annotation, by its type.
+            ValueError: it does not, by its value.
+            MarshalError: it cannot be kept.
         """
         vdata = self._vdata
         vref = representative._vref_
         path = f"{type(representative).__name__}.{field.name}"
-        if field.guard is not None:
-            field.guard.check(value, path)
+        field.check(value, path)
         data = vdata.serialize(value, path, is_durable=vref[2] == "d")
         self._put(self._get(representative), vref, field.name, data)
         if type(value) in _IMMUTABLE:

@@ -96,6 +96,7 @@ class Vdata:
     def flush(self) -> None:
         """Write what has changed, and forget what is cached. Called at the end of a delivery."""
         self.states.flush()
+        self.kinds.flush()
         self.cache.flush()
 
     def close(self) -> None:

@@ -78,6 +78,7 @@ def test_all_clocks_show_the_time_of_the_delivery_in_utc():
     }
 
 
+@pytest.mark.shared_process
 def test_entropy_is_a_function_of_seed_vat_and_delivery():
     first = DrivenVat(DRAW)
     draws = [value(first, "draw") for _ in range(2)]
@@ -106,6 +107,7 @@ def test_dates_of_the_vat_and_of_c_code_count_as_one_kind():
     assert value(DrivenVat(DRAW), "kinds") == [True, True, True, False, True, True, "0:00:00"]
 
 
+@pytest.mark.shared_process
 def test_the_process_around_is_left_alone():
     state = random.getstate()
     before = time.time, time.sleep, os.urandom, random.Random.seed, dt.datetime, uuid._node

@@ -159,7 +159,7 @@ def test_class_variables_and_methods_are_no_fields():
 class Thing(Durable):
     limit: ClassVar[int] = 3
     other: 'typing.ClassVar[int]' = 4
-    size: 'Unknown' = 1
+    size: 'int' = 1
     @property
     def double(self): return 2 * self.size
     @double.setter

@@ -10,28 +10,7 @@ import weakref
 import pytest
 
 from kernel_py.vat.loop import VatLoop, running_vat_loop
-
-
-class HostLoop(asyncio.BaseEventLoop):
-    """A host's own asyncio loop, on every platform: asyncio.run does not work inside Pyodide."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._selector = self
-
-    def select(self, timeout: float | None) -> list[object]:
-        return []
-
-    def _process_events(self, events: list[object]) -> None:
-        pass
-
-
-def run_host(coroutine):
-    host = HostLoop()
-    try:
-        return host.run_until_complete(coroutine)
-    finally:
-        host.close()
+from tests.virtual_loop import run_async
 
 
 class Reports(list):
@@ -340,7 +319,7 @@ def test_it_runs_inside_a_task_of_the_hosts_own_loop_and_leaves_no_trace(loop):
             await asyncio.sleep(0.001)
         return results
 
-    assert run_host(host()) == ["Task-1", "Task-2"]
+    assert run_async(host()) == ["Task-1", "Task-2"]
 
 
 def test_it_runs_inside_a_callback_of_the_hosts_loop(loop):
@@ -353,7 +332,7 @@ def test_it_runs_inside_a_callback_of_the_hosts_loop(loop):
         asyncio.get_running_loop().call_soon(lambda: done.set_result(run(loop, inside())))
         return await done
 
-    assert run_host(host()) == 7
+    assert run_async(host()) == 7
 
 
 def test_a_vat_is_not_entered_from_inside_a_vat(loop, reports):

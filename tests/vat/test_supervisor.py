@@ -9,6 +9,7 @@ import pytest
 from kernel_py.vat.session import VatSession
 from kernel_py.wire import canonical, protocol
 from tests.vat.driving import PRELUDE, TIME_MS, DeliveryError, DrivenVat, Ref, capdata
+from tests.virtual_loop import run_async
 
 
 def start_error(source, **options):
@@ -302,13 +303,11 @@ def test_failures_that_nobody_has_looked_at_are_in_the_console_of_their_delivery
 
 
 def test_a_vat_runs_within_the_hosts_own_event_loop():
-    from tests.vat.test_loop import run_host
-
     async def host():
         vat = DrivenVat("class Root(Exo):\n    async def f(self):\n        await asyncio.sleep(0)\n        return 1")
         return vat.call("f")
 
-    assert run_host(host()) == [("resolve", ("p-60", 1))]
+    assert run_async(host()) == [("resolve", ("p-60", 1))]
 
 
 def test_line_numbers_are_those_of_the_file():

@@ -105,6 +105,15 @@ def test_an_upgraded_vat_is_replayed_through_its_incarnations():
     assert run(again, "result = baggage['purse'].balance") == run(vat, "result = baggage['purse'].balance") == 8
 
 
+def test_ids_of_errors_go_on():
+    vat = start_vat()
+    assert vat.call("run", "1 / 0")[0][1][1] == "rejected"
+    assert vat.console[0].startswith("error:liveSlots:v1#70001: ")
+    vat.upgrade(PURSE + RUN)
+    vat.call("run", "1 / 0")
+    assert vat.console[0].startswith("error:liveSlots:v1#70002: ")
+
+
 # What is gone ----------------------------------------------------------------------------------
 
 
@@ -343,6 +352,52 @@ def test_a_new_fields_default_is_data():
     run(vat, "baggage['x'] = Purse('a')")
     with pytest.raises(DeliveryError, match=r"the default of Purse\.set refers to an object; use default_factory"):
         vat.upgrade(with_fields("    balance: int = 0\n    set: object = DurableSet()\n") + RUN)
+
+
+@pytest.mark.parametrize("before, after", [("int", "int | str"), ("int", "float"), ("int", "object")])
+def test_a_fields_type_may_become_wider(before, after):
+    vat = start_vat(with_fields(f"    balance: {before} = 0\n"))
+    run(vat, "baggage['x'] = Purse('a')")
+    vat.upgrade(with_fields(f"    balance: {after} = 0\n") + RUN)
+    run(vat, "baggage['x'].balance = 1.5" if after != "int | str" else "baggage['x'].balance = 'x'")
+    assert run(vat, "result = type(baggage['x'].balance).__name__") in {"float", "str"}
+
+
+def test_a_fields_type_that_is_another_fails_the_start():
+    assert upgrade_error(with_fields("    balance: int | None = 0\n"), with_fields("    balance: int = 0\n")) == (
+        "'balance' of the durable kind 'Purse' was None | int, and cannot become int: objects that have it exist, and "
+        "would not fit a type that is not wider"
+    )
+
+
+def test_a_type_that_was_wider_in_an_incarnation_stays_so():
+    vat = start_vat(with_fields("    balance: int = 0\n"))
+    run(vat, "baggage['x'] = Purse('a')")
+    vat.upgrade(with_fields("    balance: int | str = 0\n") + RUN)
+    with pytest.raises(DeliveryError, match=r"'balance' of the durable kind 'Purse' was int \| str, and cannot become"):
+        vat.upgrade(with_fields("    balance: int = 0\n") + RUN)
+
+
+def test_what_a_pattern_says_may_change():
+    vat = start_vat(with_fields("    balance: int = 0\n"))
+    run(vat, "baggage['x'] = Purse('a', 3)")
+    vat.upgrade(with_fields("    balance: Nat = 0\n") + RUN)
+    assert run(vat, "baggage['x'].balance -= 4") == "ValueError: Purse.balance: must be >= 0, not int -1"
+
+
+def test_the_default_of_a_new_field_must_fit_it():
+    error = "the default of Purse.limit: expected int, not None"
+    assert upgrade_error(PURSE, with_fields("    balance: int = 0\n    limit: int = None\n")) == error
+
+
+def test_the_types_of_a_collection_may_become_wider_and_not_narrower():
+    source = "class Table(DurableMap, key=str, value={}): pass\n"
+    vat = start_vat(source.format("int"))
+    run(vat, "baggage['x'] = Table(a=1)")
+    vat.upgrade(source.format("float") + RUN)
+    assert run(vat, "baggage['x']['b'] = 1.5; result = list(baggage['x'].values())") == [1, 1.5]
+    with pytest.raises(DeliveryError, match=r"'value' of the durable kind 'Table' was float \| int, and cannot become"):
+        vat.upgrade(source.format("int") + RUN)
 
 
 # Facets ----------------------------------------------------------------------------------------
