@@ -166,11 +166,7 @@ class WasmSupervisor:
 
     def _instantiate(self) -> tuple[Instance, Metered]:
         module = self._module = self._prepare(self._read_module())
-        for name, kind in EXPORTS.items():
-            if module.exports.get(name) != kind:
-                raise InvalidModule(f"it does not export the function {name!r}, or of another type than it should be")
-        if not module.has_memory:
-            raise InvalidModule("it has no memory")
+        insist_on_interface(module)
         instance = self._instance = self._engine.instantiate(module, self._calls.functions)
         self._calls.attach(instance)
         return instance, module
@@ -212,3 +208,16 @@ class WasmSupervisor:
         if is_start:
             return Outcome(fault.reason, [], console)
         return Outcome(None, [], console, poison=fault.reason)
+
+
+def insist_on_interface(module: Metered) -> None:
+    """Make sure that a module has what every guest has.
+
+    Raises:
+        InvalidModule: it has not.
+    """
+    for name, kind in EXPORTS.items():
+        if module.exports.get(name) != kind:
+            raise InvalidModule(f"it does not export the function {name!r}, or of another type than it should be")
+    if not module.has_memory:
+        raise InvalidModule("it has no memory")

@@ -1,4 +1,4 @@
-"""Drives a wasm vat by its protocol, on wasmtime. Native only."""
+"""Drives a wasm vat by its protocol, on wasmtime or in Node. Native only."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from kernel_py.wasm.engine import Engine
 from kernel_py.wasm.limits import DEFAULT_WASM_LIMITS, WasmLimits
 from kernel_py.wire import canonical, protocol
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
+from tests.wasm.node_engine import NodeEngine
 from tests.vat.driving import TIME_MS, Failed, capdata, message
 
 
@@ -19,13 +20,13 @@ class DrivenWasm:
     """A wasm vat whose kernel is the test.
 
     Attributes:
-        console: what the last delivery printed.
+        usage, console: what the last delivery cost, and printed.
         transcript: the entries of all deliveries that were carried out, as texts.
     """
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Engine | NodeEngine,
         code: bytes,
         *,
         make_store: Any = VatStore,
@@ -37,14 +38,20 @@ class DrivenWasm:
         self.spec = protocol.VatSpec(
             "v1", 0, "tested", "seed", "vat.wasm", {"vat.wasm": base64.b64encode(code).decode()}
         )
-        self.session = make_wasm_session(engine, make_store=make_store, limits=limits, wasm_limits=wasm_limits)
+        self.session: Any = self._open_session(make_store=make_store, limits=limits, wasm_limits=wasm_limits)
         self.number = 0
+        self.usage: dict[str, Any] = {}
         self.console: list[str] = []
         self.transcript: list[str] = []
         self.say(protocol.dump_start(self.spec))
         if start:
             self.go()
             assert self.deliver(["startVat", capdata(None)])[0] == "ok"
+
+    def _open_session(self, **options: Any) -> Any:
+        if isinstance(self.engine, NodeEngine):
+            return self.engine.open_session(options.get("limits", DEFAULT_LIMITS), options.get("wasm_limits", DEFAULT_WASM_LIMITS))
+        return make_wasm_session(self.engine, **options)
 
     def say(self, text: str) -> list[Any]:
         answers = [json.loads(answer) for answer in self.session.receive(text)]
@@ -62,6 +69,7 @@ class DrivenWasm:
         text = canonical.dump(delivery)
         time_ms = TIME_MS + self.number
         [[_, _, [status, error], syscalls, usage]] = self.say(protocol.dump_deliver(self.number, time_ms, text))
+        self.usage = usage
         self.console = usage["console"]
         if status != "poison":
             self.transcript.append(
@@ -80,7 +88,7 @@ class DrivenWasm:
 
     def replayed(self, **options: Any) -> DrivenWasm:
         again = DrivenWasm(self.engine, b"", start=False, **options)
-        again.session = make_wasm_session(self.engine, **options)
+        again.session = again._open_session(**options)
         again.say(protocol.dump_start(self.spec))
         again.say(protocol.dump_replay(self.transcript))
         again.number = self.number

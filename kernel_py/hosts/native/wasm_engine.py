@@ -239,6 +239,9 @@ class WasmtimeInstance:
             return GuestFault(FaultClass.INTERNAL, "the native stack overflowed before the counted depth did", frames)
         if trap_code is codes.ALLOCATION_TOO_LARGE:
             return GuestFault(FaultClass.TRANSIENT, "there is no memory", frames)
+        if trap_code in {codes.INDIRECT_CALL_TO_NULL, codes.BAD_SIGNATURE}:
+            # Not every engine tells these apart, and the reason must be the same on all.
+            return GuestFault(FaultClass.DETERMINISTIC, "trap: indirect call of nothing, or of another type", frames)
         return GuestFault(FaultClass.DETERMINISTIC, f"trap: {trap_code.name.lower().replace('_', ' ')}", frames)
 
 
