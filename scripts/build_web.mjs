@@ -48,6 +48,8 @@ async function buildScripts() {
   await buildScript("extension/src/service_worker.ts", OUT, "service_worker.js");
   await buildScript("web/src/realm/realm.ts", OUT, "realm.js");
   await buildScript("web/src/realm/realm_worker.ts", OUT, "realm_worker.js");
+  await buildScript("web/src/realm/wasm_realm.ts", OUT, "wasm_realm.js");
+  await buildScript("web/src/realm/preparer_worker.ts", OUT, "preparer_worker.js");
   await buildSandbox();
 }
 

@@ -16,7 +16,6 @@ Source: docs/wasm-vats.md.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable
 
 from kernel_py.wasm.calls import HostCalls, Store
@@ -165,17 +164,11 @@ class WasmSupervisor:
         instance.set_global(STACK, self._stack)
 
     def _instantiate(self) -> tuple[Instance, Metered]:
-        module = self._module = self._prepare(self._read_module())
+        module = self._module = self._prepare(decode_module(self._spec.files.get(self._spec.main, "")))
         insist_on_interface(module)
         instance = self._instance = self._engine.instantiate(module, self._calls.functions)
         self._calls.attach(instance)
         return instance, module
-
-    def _read_module(self) -> bytes:
-        try:
-            return base64.b64decode(self._spec.files[self._spec.main], validate=True)
-        except (KeyError, binascii.Error) as error:
-            raise InvalidModule(f"not a module in base64: {type(error).__name__}: {error}") from error
 
     def _call(self, instance: Instance, name: str, *args: int) -> int:
         """Call the guest; a trap is told apart by what is left of gas and depth."""
@@ -208,6 +201,18 @@ class WasmSupervisor:
         if is_start:
             return Outcome(fault.reason, [], console)
         return Outcome(None, [], console, poison=fault.reason)
+
+
+def decode_module(text: str) -> bytes:
+    """A module's bytes.
+
+    Raises:
+        InvalidModule: it is not base64.
+    """
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise InvalidModule(f"not a module in base64: {error}") from error
 
 
 def insist_on_interface(module: Metered) -> None:

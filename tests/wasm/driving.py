@@ -12,8 +12,8 @@ from kernel_py.wasm.engine import Engine
 from kernel_py.wasm.limits import DEFAULT_WASM_LIMITS, WasmLimits
 from kernel_py.wire import canonical, protocol
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
-from tests.wasm.node_engine import NodeEngine
 from tests.vat.driving import TIME_MS, Failed, capdata, message
+from tests.wasm.node_engine import NodeEngine
 
 
 class DrivenWasm:
@@ -50,7 +50,9 @@ class DrivenWasm:
 
     def _open_session(self, **options: Any) -> Any:
         if isinstance(self.engine, NodeEngine):
-            return self.engine.open_session(options.get("limits", DEFAULT_LIMITS), options.get("wasm_limits", DEFAULT_WASM_LIMITS))
+            return self.engine.open_session(
+                options.get("limits", DEFAULT_LIMITS), options.get("wasm_limits", DEFAULT_WASM_LIMITS)
+            )
         return make_wasm_session(self.engine, **options)
 
     def say(self, text: str) -> list[Any]:

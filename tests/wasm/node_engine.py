@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import json
 import subprocess
@@ -17,13 +16,12 @@ from kernel_py.wire.limits import Limits
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def bundle(entry: str, folder: Path, *, platform: str = "node", format: str = "esm") -> Path:
+def bundle(entry: str, folder: Path, *, for_page: bool = False) -> Path:
     """One script of a program in web/test and all that it imports."""
     out = folder / Path(entry).with_suffix(".mjs").name
     command = [ROOT / "node_modules/.bin/rolldown", ROOT / "web/test" / entry, "-o", out]
-    subprocess.run(
-        [*command, "--format", format, "--platform", platform], check=True, capture_output=True, cwd=ROOT
-    )
+    target = ["--format", "iife", "--platform", "browser"] if for_page else ["--format", "esm", "--platform", "node"]
+    subprocess.run([*command, *target], check=True, capture_output=True, cwd=ROOT)
     return out
 
 
@@ -42,7 +40,7 @@ def dump_input(text: str, wasm_limits: WasmLimits) -> str:
 
 @lru_cache(maxsize=20)
 def _prepare(text: str, wasm_limits: WasmLimits) -> dict[str, Any]:
-    return describe_module(base64.b64decode(text), wasm_limits)
+    return describe_module(text, wasm_limits)
 
 
 class NodeEngine:

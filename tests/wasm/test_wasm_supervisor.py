@@ -55,12 +55,24 @@ def test_a_guest_sees_number_time_and_delivery(vat):
     assert line == f'[2,{TIME_MS + 2},["message","o+0",{{"methargs":{methargs},"result":"p-60"}}]]'
 
 
+@pytest.mark.parametrize("text", ["\x00\x1f\x7f", "\ud800", "\U0001f600 \ue000 \ufeff", "\\ud800 / \u2028", '"\\'])
+def test_a_guest_sees_the_same_bytes_on_every_host(vat, text):
+    delivery = ["message", "o+0", {"methargs": {"body": '#["echo",[]]' + text, "slots": []}, "result": "p-60"}]
+    assert vat.deliver(delivery)[0] == "ok"
+    assert vat.console == [canonical.dump([2, TIME_MS + 2, delivery])]
+
+
 def test_a_syscall_is_acknowledged_and_in_the_batch(vat):
     status, _, syscalls = vat.call("s", "['subscribe','p-7']")
     assert (status, vat.console, syscalls) == ("ok", ["0"], [["subscribe", "p-7"]])
 
 
-@pytest.mark.parametrize("text", ["", "[]", "['send']", "['subscribe','o+1']", "['vatstoreGet','a']", "[" * 500, "NaN"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "['send']", "['subscribe','o+1']", "['vatstoreGet','a']", "[" * 500, "NaN", "['subscribe','p-1','p-1']",
+     "['subscribe','p-01']", "['resolve',[['p-1',0,{'body':'','slots':[]}]]]", "['dropImports',['p-1']]",
+     "['exit',true,{'body':'','slots':[],'more':1}]", "['subscribe','p-1'],"],
+)  # fmt: skip
 def test_a_malformed_syscall_is_refused_and_the_batch_goes_on(vat, text):
     assert vat.told("s", text) == ["-2"]
     assert vat.told("y") == ["-2"]
@@ -106,6 +118,9 @@ def test_the_store_keeps_texts_in_order(vat):
     assert vat.told("n", "a") == ["1", "b"]
     assert vat.told("n", "b") == ["2", "bb"]
     assert vat.told("n", "bb") == ["-1"]
+    for key in ("\U0001f600", "\ue000"):
+        assert vat.told("w", key) == ["0"]
+    assert vat.told("n", "bb") == ["3", "\ue000"]  # by UTF-8, not by UTF-16
     assert vat.told("d", "b") == ["0"]
     assert vat.told("g", "b") == ["-1"]
 

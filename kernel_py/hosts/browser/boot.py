@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
+from kernel_py.core.cluster_config import VAT_KINDS, WASM_KIND
 from kernel_py.hosts.browser.backend import IndexedDbBackend, StoreBridge
 from kernel_py.hosts.browser.services import ServiceBridge, make_services
 from kernel_py.hosts.host import Client, KernelHost
@@ -61,6 +62,7 @@ class BrowserKernel:
             spawn=self._spawn,
             on_due=bridge.setAlarm,
             services=make_services(bridge, services),
+            kinds=(*VAT_KINDS, WASM_KIND),
         )
         self._host.status.update(json.loads(start))
         self._host.living([(vat, incarnation) for vat, incarnation in json.loads(realms)])

@@ -11,25 +11,25 @@ from typing import Any
 from kernel_py.wasm.interface import IMPORTS
 from kernel_py.wasm.limits import DEFAULT_WASM_LIMITS, WasmLimits
 from kernel_py.wasm.metering import meter
-from kernel_py.wasm.supervisor import insist_on_interface
+from kernel_py.wasm.supervisor import decode_module, insist_on_interface
 from kernel_py.wire import canonical
 from kernel_py.wire.errors import InvalidModule
 
 
 def instrument(text: str, memory_bytes: int) -> str:  # noqa: ARG001 (JavaScript tells every function)
     """Instrument a module in base64. JSON of `describe_module`."""
-    return canonical.dump(describe_module(base64.b64decode(text), DEFAULT_WASM_LIMITS))
+    return canonical.dump(describe_module(text, DEFAULT_WASM_LIMITS))
 
 
-def describe_module(code: bytes, limits: WasmLimits) -> dict[str, Any]:
-    """An instrumented module as realms take it (``web/src/wasm/prepared.ts``).
+def describe_module(text: str, limits: WasmLimits) -> dict[str, Any]:
+    """A module in base64, instrumented, as realms take it (``web/src/wasm/prepared.ts``).
 
     Returns:
-        ``code`` in base64, ``imports`` as a list of module and name, ``hasStart``, and ``problem``: why the module cannot
-        be a vat, or None.
+        ``code`` in base64, ``imports`` as a list of module and name, ``hasStart``, and ``problem``: why the module
+        cannot be a vat, or None.
     """
     try:
-        module = meter(code, imports=IMPORTS, limits=limits)
+        module = meter(decode_module(text), imports=IMPORTS, limits=limits)
         insist_on_interface(module)
     except InvalidModule as error:
         return {"code": "", "imports": [], "hasStart": False, "problem": str(error)}

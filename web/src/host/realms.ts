@@ -1,13 +1,15 @@
 /**
- * How a document makes and ends realms: an iframe with a worker in it, or a worker of its own.
+ * How a document makes and ends realms: an iframe with a worker in it, or a worker of its own. What runs there is Python,
+ * or, in an iframe, a WebAssembly module.
  *
  * Invariants of every realm:
  * - `destroy` ends it at once, whatever it is doing, and nothing is reported afterwards.
  * - `onLost` is called at most once, and never after `destroy`.
+ * - Once it runs, a realm that shows no sign of life for too long is lost (`RealmClock`).
  * - Ports given to `connect` before the realm is ready are kept for it.
  */
 
-import { ASSETS } from "../shared/assets.ts";
+import { ASSETS, fetchBytes } from "../shared/assets.ts";
 import {
   parseRealmReport,
   type Start,
@@ -18,6 +20,8 @@ import {
 import { describeError } from "../shared/parse.ts";
 import { parseSandboxReport, type SandboxCommand, type SandboxScripts } from "../sandbox/protocol.ts";
 import { loadFiles, type Files } from "./files.ts";
+import { ModulePreparer } from "./modules.ts";
+import { REALM_MS_MAX, RealmClock } from "./realm_clock.ts";
 import { Slots } from "./slots.ts";
 
 export interface Realm {
@@ -44,19 +48,45 @@ export class RealmFactory {
   #files: Promise<Files> | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #slots = new Slots();
+  readonly #preparer: ModulePreparer;
+  #wasmRealm: Promise<SandboxScripts> | null = null;
 
   constructor(base: string) {
     this.#base = base;
+    this.#preparer = new ModulePreparer(base, async () => toAssets(await this.#getFiles(), ({ module }) => module));
   }
 
   make(kind: RealmKind, observer: RealmObserver): Realm {
-    const files = this.#getFiles();
     switch (kind) {
-      case "iframe":
-        return new IframeRealm(this.#base, observer, files, this.#slots);
+      case "iframe": {
+        // A compiled module cannot be sent to another origin.
+        const boot = this.#makeBoot(({ wasm }) => wasm);
+        const scripts = boot.files.then((files) => files.scripts);
+        return new IframeRealm(this.#base, observer, scripts, boot);
+      }
       case "worker":
-        return new WorkerRealm(this.#base, observer, files, this.#slots);
+        return new WorkerRealm(
+          this.#base,
+          observer,
+          this.#makeBoot(({ module }) => module),
+        );
+      case "wasm":
+        return new WasmRealm(this.#base, observer, this.#getWasmRealm(), this.#preparer);
     }
+  }
+
+  #makeBoot(pickWasm: Boot["pickWasm"]): Boot {
+    return { files: this.#getFiles(), slots: this.#slots, pickWasm };
+  }
+
+  #getWasmRealm(): Promise<SandboxScripts> {
+    this.#wasmRealm ??= fetchBytes(this.#base, "wasmRealm").then((bytes) => ({
+      realm: new Blob([bytes], { type: "text/javascript" }),
+    }));
+    this.#wasmRealm.catch(() => {
+      this.#wasmRealm = null;
+    });
+    return this.#wasmRealm;
   }
 
   #getFiles(): Promise<Files> {
@@ -73,44 +103,59 @@ export class RealmFactory {
   }
 }
 
-/** What both kinds have in common: the control port. */
+/** How a realm that has Python in it starts. */
+interface Boot {
+  readonly files: Promise<Files>;
+  readonly slots: Slots;
+  /** What of Pyodide's wasm can be sent to the realm. */
+  readonly pickWasm: (files: Files) => RealmAssets["wasm"];
+}
+
+/** What all kinds have in common: the control port. */
 abstract class ControlledRealm implements Realm {
   readonly #observer: RealmObserver;
-  readonly #slots: Slots;
   readonly #control: MessagePort;
+  readonly #boot: Boot | null;
+  readonly #clock = new RealmClock();
   /** The other end of the control port, until it is handed to the realm. */
   protected readonly remote: MessagePort;
   #ended = false;
+  /** Whether the realm answers. */
+  #runs = false;
 
-  /** `pickWasm`: what of Pyodide's wasm can be sent to the realm. */
-  protected constructor(
-    observer: RealmObserver,
-    files: Promise<Files>,
-    slots: Slots,
-    pickWasm: (files: Files) => RealmAssets["wasm"],
-  ) {
+  /** `boot`: null if there is nothing to start in the realm. */
+  protected constructor(observer: RealmObserver, boot: Boot | null) {
     const { port1, port2 } = new MessageChannel();
     this.#observer = observer;
-    this.#slots = slots;
     this.#control = port1;
+    this.#boot = boot;
     this.remote = port2;
     port1.onmessage = (event) => {
       this.#hear(event.data);
     };
-    this.#boot(files, pickWasm).catch((error: unknown) => {
+    if (boot === null) {
+      // Its script is all that there is to wait for.
+      this.command({ kind: "ping" });
+      return;
+    }
+    this.#start(boot).catch((error: unknown) => {
       this.lose(describeError(error));
     });
   }
 
   connect(port: MessagePort): void {
-    this.#command({ kind: "connect" }, [port]);
+    this.command({ kind: "connect" }, [port]);
   }
 
-  abstract check(): void;
+  check(): void {
+    if (!this.#runs) return;
+    if (this.#clock.look(performance.now())) this.lose(`the realm did nothing else for ${REALM_MS_MAX / 1000} s`);
+    else this.command({ kind: "ping" });
+  }
 
   destroy(): void {
     this.#ended = true;
-    this.#slots.give(this);
+    this.#boot?.slots.give(this);
     this.#control.close();
     this.end();
   }
@@ -124,15 +169,19 @@ abstract class ControlledRealm implements Realm {
     this.#observer.onLost(reason);
   }
 
-  async #boot(files: Promise<Files>, pickWasm: (files: Files) => RealmAssets["wasm"]): Promise<void> {
-    const loaded = await files;
-    await this.#slots.take(this);
-    const { stdlib, sources, image } = loaded;
-    this.#command({ kind: "boot", assets: { wasm: pickWasm(loaded), stdlib, sources, image } });
+  protected command(command: RealmCommand, transfer: Transferable[] = []): void {
+    if (!this.#ended) this.#control.postMessage(command, transfer);
   }
 
-  #command(command: RealmCommand, transfer: Transferable[] = []): void {
-    if (!this.#ended) this.#control.postMessage(command, transfer);
+  /** The realm has a module, in base64, and wants it instrumented. */
+  protected prepare(module: string): void {
+    this.lose(`the realm broke the protocol: it has no use for a module (${module.length} characters)`);
+  }
+
+  async #start({ files, slots, pickWasm }: Boot): Promise<void> {
+    const loaded = await files;
+    await slots.take(this);
+    this.command({ kind: "boot", assets: toAssets(loaded, pickWasm) });
   }
 
   #hear(value: unknown): void {
@@ -143,13 +192,21 @@ abstract class ControlledRealm implements Realm {
       this.lose(`the realm broke the protocol: ${describeError(error)}`);
       return;
     }
+    this.#clock.reset();
     switch (report.kind) {
       case "booted":
-        this.#slots.give(this);
+        this.#runs = true;
+        this.#boot?.slots.give(this);
         this.#observer.onBooted({ boot: report.boot, problem: report.problem, ms: report.ms });
         break;
       case "failed":
         this.lose(report.reason);
+        break;
+      case "prepare":
+        this.prepare(report.module);
+        break;
+      case "alive":
+        this.#runs = true;
         break;
     }
   }
@@ -158,18 +215,13 @@ abstract class ControlledRealm implements Realm {
 class WorkerRealm extends ControlledRealm {
   readonly #worker: Worker;
 
-  constructor(base: string, observer: RealmObserver, files: Promise<Files>, slots: Slots) {
-    super(observer, files, slots, ({ module }) => module);
+  constructor(base: string, observer: RealmObserver, boot: Boot) {
+    super(observer, boot);
     this.#worker = new Worker(new URL(ASSETS.realmWorker, base), { type: "module" });
     this.#worker.onerror = (event) => {
       this.lose(`the realm's worker failed: ${event.message}`);
     };
     this.#worker.postMessage(null, [this.remote]);
-  }
-
-  /** A worker of this process does not die alone, except with an error event. */
-  override check(): void {
-    // Nothing to ask.
   }
 
   protected override end(): void {
@@ -187,12 +239,12 @@ class IframeRealm extends ControlledRealm {
   /** Whether the page, whose process may die without a sign, was heard of since the last check. */
   #heard = true;
 
-  constructor(base: string, observer: RealmObserver, files: Promise<Files>, slots: Slots) {
-    // A compiled module cannot be sent to another origin.
-    super(observer, files, slots, ({ wasm }) => wasm);
-    this.#scripts = files.then(({ scripts }) => scripts);
-    // What is wrong with the files is told once.
-    this.#scripts.catch(() => undefined);
+  constructor(base: string, observer: RealmObserver, scripts: Promise<SandboxScripts>, boot: Boot | null) {
+    super(observer, boot);
+    this.#scripts = scripts;
+    scripts.catch((error: unknown) => {
+      this.lose(describeError(error));
+    });
     this.#frame = document.createElement("iframe");
     this.#frame.src = new URL(ASSETS.sandbox, base).href;
     this.#frame.setAttribute("sandbox", "allow-scripts");
@@ -207,6 +259,7 @@ class IframeRealm extends ControlledRealm {
     }
     this.#heard = false;
     this.#post({ kind: "ping" });
+    super.check();
   }
 
   protected override end(): void {
@@ -241,4 +294,30 @@ class IframeRealm extends ControlledRealm {
     // Its origin is opaque, so no other target origin names it.
     this.#frame.contentWindow?.postMessage(command, "*", transfer);
   }
+}
+
+/** No Python, and a page's process of its own: an engine that a guest breaks out of is in no better place. */
+class WasmRealm extends IframeRealm {
+  readonly #preparer: ModulePreparer;
+
+  constructor(base: string, observer: RealmObserver, scripts: Promise<SandboxScripts>, preparer: ModulePreparer) {
+    super(base, observer, scripts, null);
+    this.#preparer = preparer;
+  }
+
+  protected override prepare(module: string): void {
+    this.#preparer.prepare(module).then(
+      (prepared) => {
+        this.command({ kind: "prepared", prepared });
+      },
+      (error: unknown) => {
+        this.lose(describeError(error));
+      },
+    );
+  }
+}
+
+function toAssets(files: Files, pickWasm: Boot["pickWasm"]): RealmAssets {
+  const { stdlib, sources, image } = files;
+  return { wasm: pickWasm(files), stdlib, sources, image };
 }

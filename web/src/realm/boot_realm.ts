@@ -16,23 +16,32 @@ import type { Boot } from "../shared/messages.ts";
 import { describeError, ParseError } from "../shared/parse.ts";
 import { cutBridge } from "./cut.ts";
 
+const VAT: Entry = { module: "kernel_py.hosts.browser.realm", function: "receive" };
+
 export interface StartedRealm {
   readonly receive: TextFunction;
   readonly boot: Boot;
   readonly problem: string;
 }
 
-export async function bootRealm(options: BootOptions): Promise<StartedRealm> {
+/** A function of Python's, which takes a text and a number and gives a text. */
+export interface Entry {
+  readonly module: string;
+  readonly function: string;
+}
+
+/** `entry`: what `receive` will be. */
+export async function bootRealm(options: BootOptions, entry = VAT): Promise<StartedRealm> {
   let problem = "";
   if (options.image !== null) {
     try {
       const module = await instantiateImage(options, parseImage(options.image));
-      return { receive: findReceive(module), boot: "image", problem };
+      return { receive: find(module, entry), boot: "image", problem };
     } catch (error) {
       problem = `the memory image could not be used: ${describeError(error)}`;
     }
   }
-  return { receive: findReceive(await startRealmCold(options)), boot: "cold", problem };
+  return { receive: find(await startRealmCold(options), entry), boot: "cold", problem };
 }
 
 /** An instance that has imported all that a vat's start needs, with its bridge cut. */
@@ -48,6 +57,6 @@ export async function startRealmCold(options: BootOptions): Promise<EmscriptenMo
   return pyodide._module;
 }
 
-function findReceive(module: EmscriptenModule): TextFunction {
-  return new TextFunction(module, "kernel_py.hosts.browser.realm", "receive");
+function find(module: EmscriptenModule, entry: Entry): TextFunction {
+  return new TextFunction(module, entry.module, entry.function);
 }

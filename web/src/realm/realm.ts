@@ -12,23 +12,16 @@
  *   allows: a message costs as much as a small delivery.
  */
 
-import { parseCreateModule, parseLoadPyodide } from "../pyodide/api.ts";
-import type { BootOptions } from "../pyodide/boot.ts";
 import type { TextFunction } from "../pyodide/text_function.ts";
 import type { RealmAssets, RealmCommand, RealmReport } from "../shared/messages.ts";
 import { describeError } from "../shared/parse.ts";
+import { loadBootOptions, type ScriptUrls } from "./boot_options.ts";
 import { bootRealm } from "./boot_realm.ts";
-import { freezeClocksAndEntropy, makeJsGlobals } from "./freeze.ts";
+import { freezeClocksAndEntropy } from "./freeze.ts";
 import { scrubGlobals } from "./scrub.ts";
 
 /** After so long, what has been answered is sent, though more texts are at hand. */
 const ANSWER_MS = 4;
-
-/** URLs of Pyodide's two scripts, which the realm may import. */
-export interface ScriptUrls {
-  readonly pyodide: string;
-  readonly pyodideAsm: string;
-}
 
 export function startRealm(control: MessagePort, urls: ScriptUrls): void {
   const realm = new Realm(control, urls);
@@ -67,11 +60,17 @@ class Realm {
       case "connect":
         if (port !== undefined) this.#connect(port);
         break;
+      case "ping":
+        this.#report({ kind: "alive" });
+        break;
+      case "prepared":
+        // No module was asked for.
+        break;
     }
   }
 
   async #boot(assets: RealmAssets): Promise<void> {
-    const options = await this.#prepare(assets);
+    const options = await loadBootOptions(this.#urls, assets);
     freezeClocksAndEntropy();
     const { receive, boot, problem } = await bootRealm(options);
     scrubGlobals();
@@ -80,22 +79,6 @@ class Realm {
     // Counted from the start of the worker.
     this.#report({ kind: "booted", boot, problem, ms: Math.round(this.#now()) });
     if (this.#port !== null) this.#greet(this.#port);
-  }
-
-  async #prepare(assets: RealmAssets): Promise<BootOptions> {
-    const loadPyodide = parseLoadPyodide(await import(/* @vite-ignore */ this.#urls.pyodide));
-    const createModule = parseCreateModule(await import(/* @vite-ignore */ this.#urls.pyodideAsm));
-    const wasm = assets.wasm instanceof WebAssembly.Module ? assets.wasm : await WebAssembly.compile(assets.wasm);
-    const print = console.log.bind(console);
-    return {
-      loadPyodide,
-      createModule,
-      files: { wasm, stdlib: assets.stdlib },
-      sources: new Uint8Array(assets.sources),
-      image: assets.image === null ? null : new Uint8Array(assets.image),
-      jsGlobals: makeJsGlobals(),
-      print,
-    };
   }
 
   #connect(port: MessagePort): void {
@@ -124,6 +107,7 @@ class Realm {
       if (answer !== "") answers.push(answer);
       if (this.#now() - sentAtMs > ANSWER_MS) {
         send();
+        this.#report({ kind: "alive" });
         sentAtMs = this.#now();
       }
     }

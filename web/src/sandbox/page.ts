@@ -11,8 +11,8 @@ import type { SandboxCommand, SandboxReport, SandboxScripts } from "./protocol.t
 /** A classic script, because module workers cannot be made of blobs here; it turns into the realm's module. */
 const WORKER_SCRIPT = `onmessage = async ({ data, ports }) => {
   onmessage = null;
-  const [realm, pyodide, pyodideAsm] = [data.realm, data.pyodide, data.pyodideAsm].map((blob) => URL.createObjectURL(blob));
-  (await import(realm)).startRealm(ports[0], { pyodide, pyodideAsm });
+  const urls = Object.fromEntries(Object.entries(data).map(([name, blob]) => [name, URL.createObjectURL(blob)]));
+  (await import(urls.realm)).startRealm(ports[0], urls);
 };`;
 
 function obey(command: SandboxCommand, ports: readonly MessagePort[]): void {

@@ -9,12 +9,8 @@ export type SandboxCommand =
   /** Answer with `alive`. */
   | { readonly kind: "ping" };
 
-/** Scripts as blobs, because the page may fetch nothing. */
-export interface SandboxScripts {
-  readonly realm: Blob;
-  readonly pyodide: Blob;
-  readonly pyodideAsm: Blob;
-}
+/** Scripts as blobs, because the page may fetch nothing: the realm's own, and by name what it imports. */
+export type SandboxScripts = { readonly realm: Blob } & Readonly<Record<string, Blob>>;
 
 /** Sandbox page to vat host. */
 export type SandboxReport =

@@ -14,6 +14,8 @@ export const ASSETS = {
   realmImage: "realm.image",
   realm: "realm.js",
   realmWorker: "realm_worker.js",
+  wasmRealm: "wasm_realm.js",
+  preparerWorker: "preparer_worker.js",
   sandbox: "sandbox.html",
 } as const;
 

@@ -12,9 +12,10 @@
  * - The vat host has at most one realm per vat. Realms have numbers, which kernels of all epochs never use twice.
  */
 
+import type { Prepared } from "../wasm/prepared.ts";
 import { parseBoolean, parseChoice, parseFields, parseInteger, parseList, parseText, type Fields } from "./parse.ts";
 
-export const REALM_KINDS = ["iframe", "worker"] as const;
+export const REALM_KINDS = ["iframe", "worker", "wasm"] as const;
 export type RealmKind = (typeof REALM_KINDS)[number];
 
 export interface RealmId {
@@ -65,14 +66,22 @@ export type RealmCommand =
   /** Become a realm. Sent once. */
   | { readonly kind: "boot"; readonly assets: RealmAssets }
   /** Talk to the kernel on the port that comes along, from now on. */
-  | { readonly kind: "connect" };
+  | { readonly kind: "connect" }
+  /** The answer to `prepare`. */
+  | { readonly kind: "prepared"; readonly prepared: Prepared }
+  /** Answer with `alive`. */
+  | { readonly kind: "ping" };
 
 /** Realm to vat host, on the realm's control port. */
 export type RealmReport =
   /** The realm runs, scrubbed. */
   | ({ readonly kind: "booted" } & Start)
   /** The realm cannot go on. */
-  | { readonly kind: "failed"; readonly reason: string };
+  | { readonly kind: "failed"; readonly reason: string }
+  /** Have a module, in base64, instrumented. Only realms of kind wasm ask, one at a time. Answered with `prepared`. */
+  | { readonly kind: "prepare"; readonly module: string }
+  /** The realm does something else than what it did last; also the answer to a ping. */
+  | { readonly kind: "alive" };
 
 /** What a realm is made from, apart from scripts; see `assets.ts`. */
 export interface RealmAssets {
@@ -82,6 +91,12 @@ export interface RealmAssets {
   readonly sources: ArrayBuffer;
   /** A memory image to start from; null for a cold start. */
   readonly image: ArrayBuffer | null;
+}
+
+/** Vat host to the worker that instruments a module, once: what Python is started from, and a module in base64. */
+export interface PreparerJob {
+  readonly assets: RealmAssets;
+  readonly module: string;
 }
 
 export function parseKernelMessage(value: unknown): KernelMessage {
@@ -125,12 +140,16 @@ export function parseHostMessage(value: unknown): HostMessage {
 /** What a realm reports. The realm may be under a vat's control: nothing in it is trusted. */
 export function parseRealmReport(value: unknown): RealmReport {
   const fields = parseFields(value, "a realm's report");
-  const kind = parseChoice(fields, "kind", ["booted", "failed"]);
+  const kind = parseChoice(fields, "kind", ["booted", "failed", "prepare", "alive"]);
   switch (kind) {
     case "booted":
       return { kind, ...parseStart(fields) };
     case "failed":
       return { kind, reason: parseText(fields, "reason") };
+    case "prepare":
+      return { kind, module: parseText(fields, "module") };
+    case "alive":
+      return { kind };
   }
 }
 

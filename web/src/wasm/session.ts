@@ -15,8 +15,8 @@ import { WasmVat, type Outcome } from "./wasm_vat.ts";
 
 const PROTOCOL_VERSION = 1;
 
-/** Instruments a module. Rejects if that could not be done, through no fault of the module. */
-export type Prepare = (module: Uint8Array<ArrayBuffer>) => Promise<Prepared>;
+/** Instruments a module, given in base64. Rejects if that could not be done, through no fault of the module. */
+export type Prepare = (module: string) => Promise<Prepared>;
 
 type Phase = "fresh" | "replaying" | "ready" | "failed";
 
@@ -25,8 +25,8 @@ interface Spec {
   readonly incarnation: number;
   readonly name: string;
   readonly main: string;
-  /** The text of the main file. */
-  readonly text: string;
+  /** The main file. */
+  readonly module: string;
 }
 
 interface Entry {
@@ -108,7 +108,7 @@ export class WasmSession {
   async #start(spec: Spec): Promise<string | null> {
     if (this.#phase !== "fresh") return this.#fail("this realm is a vat already; a new vat needs a new realm");
     this.#spec = spec;
-    this.#vat = new WasmVat(spec.main, await this.#load(spec), new TextStore(), this.#limits);
+    this.#vat = new WasmVat(spec.main, await this.#prepare(spec.module), new TextStore(), this.#limits);
     this.#phase = "replaying";
     return null;
   }
@@ -119,12 +119,8 @@ export class WasmSession {
     if (spec.vat !== vat || spec.incarnation !== incarnation + 1)
       return this.#fail(`incarnation ${spec.incarnation} of ${spec.vat} cannot follow ${incarnation}`);
     this.#spec = spec;
-    this.#vat = this.#vat.succeed(spec.main, await this.#load(spec));
+    this.#vat = this.#vat.succeed(spec.main, await this.#prepare(spec.module));
     return null;
-  }
-
-  async #load(spec: Spec): Promise<Prepared> {
-    return await this.#prepare(decodeModule(spec));
   }
 
   #replay(entries: readonly unknown[]): string | null {
@@ -206,17 +202,8 @@ function parseSpec(value: unknown): Spec {
     incarnation: parseInteger(fields, "incarnation"),
     name: parseText(fields, "name"),
     main,
-    text: parseText(parseFields(fields["files"], "files"), main),
+    module: parseText(parseFields(fields["files"], "files"), main),
   };
-}
-
-/** What is not base64 is no module: the instrumentation says so. */
-function decodeModule({ text }: Spec): Uint8Array<ArrayBuffer> {
-  try {
-    return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
-  } catch {
-    return new Uint8Array();
-  }
 }
 
 function parseEntry(value: unknown): Entry {
