@@ -55,17 +55,26 @@ class StoreInPage:
     def findBundle(self, id: str) -> Awaitable[object]:  # noqa: A002, N802
         return self._call("findBundle", id)
 
+    def findChunk(self, id: str) -> Awaitable[object]:  # noqa: A002, N802
+        return self._evaluate("findChunk(name)", id)
+
     def listTranscripts(self) -> Awaitable[str]:  # noqa: N802
         return self._call("listTranscripts")
 
     def listBundles(self) -> Awaitable[str]:  # noqa: N802
         return self._call("listBundles")
 
+    def listChunks(self) -> Awaitable[str]:  # noqa: N802
+        return self._call("listChunks")
+
     def closeStore(self) -> None:  # noqa: N802
         self._run("store.close()", None)
 
     async def _call(self, method: str, *arguments: Any) -> Any:
         return self._run(f"store.{method}(...name)", arguments)
+
+    async def _evaluate(self, expression: str, argument: Any) -> Any:
+        return self._run(expression, argument)
 
     def _run(self, expression: str, argument: Any) -> Any:
         try:
@@ -81,8 +90,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     rolldown = [ROOT / "node_modules/.bin/rolldown", ROOT / "web/src/store/indexed_db.ts", "--format", "esm"]
     subprocess.run([*rolldown, "-o", folder / "store.js"], check=True, capture_output=True)
     script = """
-        import { IndexedDbStore } from "./store.js";
+        import { IndexedDbStore, encodeBase64 } from "./store.js";
         globalThis.open = async (name) => (globalThis.store = await IndexedDbStore.open(name)).epoch;
+        globalThis.findChunk = async (id) => {
+            const packed = await store.findChunk(id);
+            return packed === undefined ? undefined : encodeBase64(packed);
+        };
     """
     (folder / "index.html").write_text(f"<!doctype html><title>store</title><script type=module>{script}</script>")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder)))
@@ -171,13 +184,13 @@ def test_a_database_of_a_newer_layout_is_refused_and_left_alone(reopen: Callable
         run_now(backend.read_bundle("none"))  # makes a checkpoint
     page.reload()
     page.evaluate(UPGRADE, DATABASE)
-    with pytest.raises(JsException, match="has layout 3, and this version reads up to 2"):
+    with pytest.raises(JsException, match="has layout 4, and this version reads up to 3"):
         StoreInPage(page)
     assert page.evaluate(READ, DATABASE) == "1"
 
 
 UPGRADE = """(name) => new Promise((resolve) => {
-    const request = indexedDB.open(name, 3);
+    const request = indexedDB.open(name, 4);
     request.onsuccess = () => { request.result.close(); resolve(); };
 })"""
 
@@ -198,6 +211,24 @@ def test_a_database_of_the_first_layout_is_converted(reopen: Callable[[], Backen
     assert run_now(backend.read_transcript("v1", 1, 3)) == ["a", "b", "c"]
     assert run_now(backend.read_bundle("b1-1")) == "one"
 
+
+def test_a_database_of_the_second_layout_is_converted(reopen: Callable[[], Backend], page: Page) -> None:
+    page.evaluate(MAKE_LAYOUT_2, DATABASE)
+    backend = reopen()
+    assert run_now(backend.load()) == {"a.1": "1"}
+    run_now(backend.commit(Delta(chunks={"ab": b"1"})))
+    assert run_now(reopen().list_chunks()) == ["ab"]
+
+
+MAKE_LAYOUT_2 = """(name) => new Promise((resolve) => {
+    const request = indexedDB.open(name, 2);
+    request.onupgradeneeded = () => {
+        for (const store of ["kv", "transcripts", "bundles", "meta"]) request.result.createObjectStore(store);
+        request.result.createObjectStore("log", { autoIncrement: true });
+        request.transaction.objectStore("kv").put("1", "a.1");
+    };
+    request.onsuccess = () => { request.result.close(); resolve(); };
+})"""
 
 MAKE_LAYOUT_1 = """(name) => new Promise((resolve) => {
     const request = indexedDB.open(name, 1);

@@ -4,13 +4,14 @@ Owns the format: lines of JSON, objects to say what follows and lists that hold 
 
     {"format": "kernel_py archive", "version": 1, "schema": 1}
     {"part": "bundle", "id": bundle}                            then one line: [text]
+    {"part": "chunk", "id": chunk}                              then one line: [packed bytes, in base64]
     {"part": "transcript", "vat": vat, "first": n, "last": n}   then a line for each entry: [text]
     {"part": "state"}                                           then a line for each row: [key, value]
     {"end": name of the part, "lines": n, "sha256": of its lines}
     {"end": "archive", "parts": n, "sha256": of all lines before}
 
-Every bundle comes first, then every transcript, then the state. Reading and writing hold one line, or what goes into
-one commit, in memory at a time.
+Every bundle comes first, then every chunk of a heap, then every transcript, then the state. Reading and writing hold
+one line, or what goes into one commit, in memory at a time.
 
 Invariants:
     * What does not agree with its digest is refused, with the name of the part; so is what ends early.
@@ -20,6 +21,8 @@ Invariants:
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -31,7 +34,7 @@ from kernel_py.wire.errors import StoreError
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
 
 FORMAT: Final = "kernel_py archive"
-VERSION: Final = 1
+VERSION: Final = 2
 
 _ENTRIES_READ = 200
 """Transcript entries in memory at a time."""
@@ -73,6 +76,10 @@ async def export_archive(backend: Backend, write: Callable[[bytes], object]) -> 
         writer.begin({"part": "bundle", "id": bundle})
         writer.add([await backend.read_bundle(bundle)])
         writer.end(f"bundle {bundle}")
+    for chunk in await backend.list_chunks():
+        writer.begin({"part": "chunk", "id": chunk})
+        writer.add([base64.b64encode(await backend.read_chunk(chunk)).decode()])
+        writer.end(f"chunk {chunk}")
     for vat, first, last in await backend.list_transcripts():
         writer.begin({"part": "transcript", "vat": vat, "first": first, "last": last})
         for start in range(first, last + 1, _ENTRIES_READ):
@@ -185,9 +192,10 @@ class ArchiveImport:
 
     async def _clear(self) -> None:
         vats = [vat for vat, _, _ in await self._backend.list_transcripts()]
-        bundles = await self._backend.list_bundles()
+        bundles, chunks = await self._backend.list_bundles(), await self._backend.list_chunks()
         keys = list(await self._backend.load())
-        await self._backend.commit(Delta(deletes=keys, transcript_drops=vats, bundle_drops=bundles))
+        delta = Delta(deletes=keys, transcript_drops=vats, bundle_drops=bundles, chunk_drops=chunks)
+        await self._backend.commit(delta)
 
 
 async def import_archive(backend: Backend, chunks: Iterable[bytes] | bytes, limits: Limits = DEFAULT_LIMITS) -> int:
@@ -282,6 +290,9 @@ class _Reader:
             case {"part": "bundle", "id": str(bundle)}:
                 name = f"bundle {bundle}"
                 self._take_line = lambda line: self._take_bundle(bundle, line)
+            case {"part": "chunk", "id": str(chunk)}:
+                name = f"chunk {chunk}"
+                self._take_line = lambda line: self._take_chunk(chunk, line)
             case {"part": "transcript", "vat": str(vat), "first": int(first), "last": int(last)}:
                 name = f"transcript {vat}"
                 self._take_line = lambda line: self._take_entry(vat, first, last, line)
@@ -328,6 +339,17 @@ class _Reader:
                 self.chars += len(text)
             case _:
                 raise self.corrupt("a bundle is one text")
+
+    def _take_chunk(self, chunk: str, line: Any) -> None:
+        match line:
+            case [str(text)] if self._lines == 1:
+                try:
+                    self._delta.chunks[chunk] = base64.b64decode(text, validate=True)
+                except binascii.Error as error:
+                    raise self.corrupt(f"a chunk is not in base64: {error}") from None
+                self.chars += len(text)
+            case _:
+                raise self.corrupt("a chunk is one text")
 
     def _take_entry(self, vat: str, first: int, last: int, line: Any) -> None:
         number = first + self._lines - 1

@@ -29,9 +29,11 @@ from kernel_py.core.promises import Promises
 from kernel_py.core.queues import message_mentions
 from kernel_py.core.references import Learned
 from kernel_py.core.schema import (
+    NO_MARK,
     Inflight,
     ItemKind,
     KernelPromise,
+    Mark,
     PromiseState,
     QueuedMessage,
     QueueItem,
@@ -41,6 +43,7 @@ from kernel_py.core.schema import (
     inflight_row,
 )
 from kernel_py.core.shared import Shared
+from kernel_py.core.transcripts import annotate_entry, seal_entry
 from kernel_py.wire import canonical, protocol
 from kernel_py.wire.capdata import CapData
 from kernel_py.wire.errors import DeliveryFault, IllegalSyscall, KernelBug
@@ -79,6 +82,7 @@ class Cranks:
         self._counters: Mapping[str, VatCounters] = shared.state.view(schema.COUNTERS)
         self._inflight: Mapping[str, Inflight] = shared.state.view(schema.INFLIGHT)
         self._vats: Mapping[str, Vat] = shared.state.view(schema.VATS)
+        self._marks: Mapping[str, Mark] = shared.state.view(schema.MARKS)
         self.begin_upgrade: Callable[[str], CapData]
         self.retire_old: Callable[[str], None]
 
@@ -146,7 +150,7 @@ class Cranks:
             self._queues.offer(vat)
             return
         text = canonical.dump(delivery)
-        delivered, _, next_object, next_promise, head, tail, dirt = self._counters[vat]
+        delivered, _, next_object, next_promise, head, tail, dirt, chain = self._counters[vat]
         inflight = Inflight(
             number,
             now_ms,
@@ -162,7 +166,7 @@ class Cranks:
             tuple(learned.passing),
         )
         self._state.set(schema.INFLIGHT, inflight_row(vat, number), inflight)
-        counters = VatCounters(delivered, number, next_object, next_promise, head, tail, dirt)
+        counters = VatCounters(delivered, number, next_object, next_promise, head, tail, dirt, chain)
         self._state.set(schema.COUNTERS, vat, counters)
         self._queues.offer(vat)
         self._log.outbox.deliveries.append(Deliver(vat, number, protocol.dump_deliver(number, now_ms, text)))
@@ -259,9 +263,12 @@ class Cranks:
         )
         crank = self._state.next_number(schema.CRANKS)
         names.update(self._references.take_exports())
-        self._state.append_transcript(vat, done.number, protocol.annotate_entry(entry, crank, names))
-        _, _, next_object, next_promise, head, tail, dirt = self._counters[vat]
-        counters = VatCounters(done.number, dispatched, next_object, next_promise, head, tail, dirt + 1)
+        _, _, next_object, next_promise, head, tail, dirt, chain = self._counters[vat]
+        mark = self._marks.get(vat, NO_MARK)
+        noted = annotate_entry(entry, crank, names, mark[1:3] if mark.delivered == delivered > 0 else None)
+        sealed, chain = seal_entry(noted, chain)
+        self._state.append_transcript(vat, done.number, sealed)
+        counters = VatCounters(done.number, dispatched, next_object, next_promise, head, tail, dirt + 1, chain)
         self._state.set(schema.COUNTERS, vat, counters)
         reap_interval = self._vats[vat].reap_interval
         if reap_interval and counters.dirt >= reap_interval:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from kernel_py.core import kmarshal, schema
@@ -55,6 +55,7 @@ from kernel_py.wire import protocol
 from kernel_py.wire.capdata import CapData
 from kernel_py.wire.errors import HostFault, IllegalSyscall, KernelBug, RequestError, StoreError, VatFault, cut_middle
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
+from kernel_py.wire.snapshots import HeapImage
 
 _T = TypeVar("_T")
 
@@ -65,7 +66,8 @@ class Incarnation:
 
     Attributes:
         number: 0 for the first.
-        first, last: numbers of its first delivery, and of its last that is complete; `last` may be below `first`.
+        first, last: numbers of its first delivery that is to be replayed, and of its last that is complete; `last` may
+            be below `first`.
         bundle: where its files are; `main` is the one that defines ``build_root_object``.
     """
 
@@ -361,6 +363,37 @@ class Kernel:
         for vat in self._state.rows(schema.COUNTERS):
             self._outbox.deliveries.extend(self.get_inflight(vat))
 
+    def snapshot_taken(self, vat: str, image: HeapImage) -> None:
+        """The vat's realm has handed its heap over: as it was after the last delivery that is complete.
+
+        Raises:
+            HostFault: it cannot be kept. Tell `heap_marked`.
+        """
+        if self._vats.is_alive(vat):
+            self._transact(lambda: self._vats.snapshots.take(vat, image))
+
+    def heap_marked(self, vat: str, reason: str) -> None:
+        """The vat's realm was to hand its heap over and has collected its garbage, but nothing came of it."""
+        if self._vats.is_alive(vat):
+            self._log.fault(vat, "NoSnapshot", cut_middle(reason, self._limits.error_chars_max))
+            self._transact(lambda: self._vats.snapshots.mark(vat))
+
+    def heap_differs(self, vat: str, delivered: int, expected: str, actual: str) -> None:
+        """A vat that was replayed has another heap than it had, though it did the same: it goes on."""
+        self._log.fault(vat, "HeapDiffers", f"after delivery {delivered}: expected {expected}, actual {actual}")
+
+    def snapshot_unusable(self, vat: str, delivered: int, reason: str, chunk: str = "") -> None:
+        """A realm could not be restored: the snapshot goes, and all others that need `chunk`, if that is to blame."""
+        self._log.fault(vat, "SnapshotUnusable", f"after delivery {delivered}: {reason}")
+        self._transact(lambda: self._drop_snapshots(vat, delivered, chunk))
+
+    def _drop_snapshots(self, vat: str, delivered: int, chunk: str) -> None:
+        snapshots = self._vats.snapshots
+        if chunk:
+            snapshots.drop_chunk(chunk)
+        if delivered in snapshots.get_mark(vat).kept:
+            snapshots.drop(vat, delivered)
+
     def service_answered(self, call: str, value: object) -> None:
         """A service of the host's has carried out a call. A value that is not passable rejects it."""
         self._transact(lambda: self._services.answered(call, value))
@@ -428,15 +461,35 @@ class Kernel:
 
     # --- what hosts ask -------------------------------------------------------------------------
 
-    def get_life(self, vat: str) -> list[Incarnation]:
-        """What a fresh realm needs to become the vat: its incarnations, the oldest first."""
+    def find_snapshot(self, vat: str, base: str) -> schema.Snapshot | None:
+        """The newest snapshot of a living vat that a realm with this base can be restored from."""
+        return self._vats.snapshots.find(vat, base)
+
+    def get_mark(self, vat: str) -> schema.Mark:
+        """Where a living vat's heap was last looked at."""
+        return self._vats.snapshots.get_mark(vat)
+
+    def get_chain(self, vat: str) -> str:
+        """The hash of the last entry of a living vat's transcript."""
+        return self._counters_of(vat).chain
+
+    def get_life(self, vat: str, snapshot: schema.Snapshot | None = None) -> list[Incarnation]:
+        """What a realm needs to become the vat: its incarnations, the oldest first.
+
+        Args:
+            snapshot: what the realm was restored from: the first incarnation is its, and what is before it is left out.
+        """
         record = self._vats.get(vat)
         firsts = [first for first, _, _ in record.sources[1:]]
         lasts = [*(first - 1 for first in firsts), self.get_delivered(vat)]
-        return [
+        life = [
             Incarnation(number, first, last, bundle, main)
             for number, ((first, bundle, main), last) in enumerate(zip(record.sources, lasts, strict=True))
         ]
+        if snapshot is None:
+            return life
+        begun, *later = life[snapshot.incarnation :]
+        return [replace(begun, first=snapshot.delivered + 1), *later]
 
     def get_spec(self, vat: str, incarnation: Incarnation, files: dict[str, str]) -> protocol.VatSpec:
         """The specification of one incarnation; `files` come from its bundle."""

@@ -38,9 +38,9 @@ class Queues:
         for kref in mentions(kind, payload):
             self._references.take_hold(kref)
         sequence = self._state.next_number(schema.NEXT_SEQUENCE)
-        delivered, dispatched, next_object, next_promise, head, tail, dirt = self._counters[vat]
+        delivered, dispatched, next_object, next_promise, head, tail, dirt, chain = self._counters[vat]
         self._state.set(vat + ".queue", str(tail), QueueItem(sequence, kind, payload))
-        counters = VatCounters(delivered, dispatched, next_object, next_promise, head, tail + 1, dirt)
+        counters = VatCounters(delivered, dispatched, next_object, next_promise, head, tail + 1, dirt, chain)
         self._state.set(schema.COUNTERS, vat, counters)
         if head == tail:
             heapq.heappush(self._ready, (sequence, vat))
@@ -70,17 +70,17 @@ class Queues:
 
     def take_head(self, vat: str) -> QueueItem:
         """Remove the head. The references it holds are now the caller's to `release`."""
-        delivered, dispatched, next_object, next_promise, head, tail, dirt = self._counters[vat]
+        delivered, dispatched, next_object, next_promise, head, tail, dirt, chain = self._counters[vat]
         item = self._state.get(vat + ".queue", str(head))
         assert isinstance(item, QueueItem)
         self._state.delete(vat + ".queue", str(head))
-        counters = VatCounters(delivered, dispatched, next_object, next_promise, head + 1, tail, dirt)
+        counters = VatCounters(delivered, dispatched, next_object, next_promise, head + 1, tail, dirt, chain)
         self._state.set(schema.COUNTERS, vat, counters)
         return item
 
     def take_notifies(self, vat: str, accept: Callable[[str], bool]) -> list[str]:
         """Remove and return the promises of the notifies at the head, until another item or one not accepted."""
-        delivered, dispatched, next_object, next_promise, head, tail, dirt = self._counters[vat]
+        delivered, dispatched, next_object, next_promise, head, tail, dirt, chain = self._counters[vat]
         table = vat + ".queue"
         kpids: list[str] = []
         while head < tail:
@@ -91,7 +91,7 @@ class Queues:
             self._state.delete(table, str(head))
             head += 1
         if kpids:
-            counters = VatCounters(delivered, dispatched, next_object, next_promise, head, tail, dirt)
+            counters = VatCounters(delivered, dispatched, next_object, next_promise, head, tail, dirt, chain)
             self._state.set(schema.COUNTERS, vat, counters)
         return kpids
 

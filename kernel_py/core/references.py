@@ -246,7 +246,7 @@ class References:
                 self._set_reachable(vat, kref, entry, is_reachable=True)
                 learned.reached.append(kref)
             return Vref(entry.vref)
-        delivered, dispatched, next_object, next_promise, head, tail, dirt = self._counters[vat]
+        delivered, dispatched, next_object, next_promise, head, tail, dirt, chain = self._counters[vat]
         if kref[1] == "p":
             vref = make_imported_promise(next_promise)
             next_promise += 1
@@ -255,7 +255,7 @@ class References:
                 raise KernelBug(f"{vat} owns {kref} but its c-list has no entry for it")
             vref = make_imported_object(next_object)
             next_object += 1
-        counters = VatCounters(delivered, dispatched, next_object, next_promise, head, tail, dirt)
+        counters = VatCounters(delivered, dispatched, next_object, next_promise, head, tail, dirt, chain)
         self._state.set(schema.COUNTERS, vat, counters)
         self._add_entry(vat, kref, vref)
         self._count(kref, 1, 1)

@@ -114,6 +114,7 @@ class VatCounters(NamedTuple):
         next_object, next_promise: next import ids.
         queue_head: first index of its queue table; `queue_tail` is one past the last.
         dirt: deliveries completed since the last REAP was queued.
+        chain: hash of the last entry of the transcript, and so of all before it; "" before the first.
     """
 
     delivered: int
@@ -123,6 +124,7 @@ class VatCounters(NamedTuple):
     queue_head: int
     queue_tail: int
     dirt: int
+    chain: str
 
 
 class VatState(StrEnum):
@@ -144,6 +146,7 @@ class Vat(NamedTuple):
         command: what to run, of kind "command".
         reap_interval: deliveries after which it is asked for its garbage; 0 for never.
         is_pipelining: it gets messages to promises that it decides at once.
+        hashed_from: the first delivery whose transcript entry is hashed; later than 1 in a store of an earlier version.
     """
 
     name: str
@@ -158,6 +161,7 @@ class Vat(NamedTuple):
     command: tuple[str, ...] = ()
     reap_interval: int = 0
     is_pipelining: bool = False
+    hashed_from: int = 1
 
 
 class CreatedVat(NamedTuple):
@@ -178,6 +182,46 @@ class CreatedVat(NamedTuple):
     is_failure: bool = False
     body: str = ""
     slots: tuple[str, ...] = ()
+
+
+class Mark(NamedTuple):
+    """Where a vat's heap was last looked at: what is replayed does the same there.
+
+    Attributes:
+        delivered: the number of its last delivery then.
+        base: the image that the realm had started from.
+        digest: of the heap, "" if it was not taken.
+        kept: numbers of the deliveries after which there is a snapshot, in order.
+    """
+
+    delivered: int
+    base: str
+    digest: str
+    kept: tuple[int, ...]
+
+
+NO_MARK = Mark(0, "", "", ())
+
+
+class Snapshot(NamedTuple):
+    """A vat's heap after a delivery, as its differences from a base image.
+
+    Attributes:
+        delivered, incarnation: the number of the last delivery in it, and of whose life it is.
+        base: the image; realms that start from another cannot use it.
+        pages: the pieces that differ, as ``place:chunk``, separated by commas; see `kernel_py.wire.snapshots`. Text,
+            because there are many, and they are seldom looked at.
+        digest: of base, size and pages: two machines with the same heap have the same.
+        chain: hash of the transcript's entry `delivered`.
+    """
+
+    delivered: int
+    incarnation: int
+    base: str
+    memory_bytes: int
+    pages: str
+    digest: str
+    chain: str
 
 
 class Upgrade(NamedTuple):
@@ -310,6 +354,9 @@ COUNTERS = "counters"
 INFLIGHT = "inflight"
 LEFTOVERS = "leftovers"
 UPGRADES = "upgrades"
+MARKS = "marks"
+SNAPSHOTS = "snapshots"
+CHUNKS = "chunks"
 BUNDLES = "bundles"
 PINS = "pins"
 HELD = "held"
@@ -330,6 +377,9 @@ TABLES = (
     INFLIGHT,
     LEFTOVERS,
     UPGRADES,
+    MARKS,
+    SNAPSHOTS,
+    CHUNKS,
     BUNDLES,
     PINS,
     HELD,
@@ -382,6 +432,11 @@ def clist_table(vat: str) -> str:
 def inflight_row(vat: str, number: int) -> str:
     """The row of a vat's delivery in the table of those in flight."""
     return f"{vat}/{number}"
+
+
+def snapshot_row(vat: str, delivered: int) -> str:
+    """The row of the snapshot that was taken of a vat after a delivery."""
+    return f"{vat}/{delivered}"
 
 
 def vat_queue_table(vat: str) -> str:
@@ -534,6 +589,11 @@ def _decode_cluster(value: Any) -> Cluster:
     return cluster._replace(state=ClusterState(cluster.state), vats=tuple((name, vat) for name, vat in cluster.vats))
 
 
+def _decode_mark(value: Any) -> Mark:
+    mark = Mark(*value)
+    return mark._replace(kept=tuple(mark.kept))
+
+
 def _same(value: Any) -> Any:
     return value
 
@@ -565,6 +625,9 @@ FAMILIES: dict[str, Family] = {
     "collect": Family("kref", _same),
     LEFTOVERS: Family("terminated vat that still has a c-list", _same),
     UPGRADES: Family("vat", _decode_upgrade),
+    MARKS: Family("vat", _decode_mark),
+    SNAPSHOTS: Family("vat/number", lambda value: Snapshot(*value)),
+    CHUNKS: Family("chunk of a heap; the number of snapshots that need it", _same),
     BUNDLES: Family("bundle; its number of users", _same),
     HELD: Family("number of an answer to a client; its promise", _same),
     PINS: Family("kref that is kept whoever holds it", _same),

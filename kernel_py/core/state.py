@@ -5,7 +5,7 @@ ints, frozen records), so undoing a crank is putting the old ones back.
 
 Invariants:
     * Every change happens between `begin` and `commit` or `abort`; after `abort` every table,
-      the transcript and the bundles are as they were at `begin`.
+      the transcript, the bundles and the chunks are as they were at `begin`.
     * `take_delta` returns exactly what changed since the last call, encoded; applied in order to a
       backend, deltas reproduce this state.
     * Nothing in the kernel caches a value outside this map across cranks.
@@ -28,6 +28,7 @@ class KernelState:
 
     __slots__ = (
         "_bundles",
+        "_chunks",
         "_crank_marks",
         "_dirty",
         "_tables",
@@ -39,12 +40,13 @@ class KernelState:
     def __init__(self) -> None:
         self._tables: dict[str, dict[str, Any]] = {table: {} for table in schema.TABLES}
         self._undo: dict[tuple[str, str], Any] = {}  # rows changed in this crank, and what they were before
-        self._crank_marks: tuple[int, int, int] | None = None
+        self._crank_marks: tuple[int, int, int, int] | None = None
         # Rows that changed since the last delta, and whether the store has them: what came and went costs it nothing.
         self._dirty: dict[tuple[str, str], bool] = {}
         self._transcript: list[tuple[str, int, str]] = []
         self._transcript_drops: list[str] = []
         self._bundles: list[tuple[str, str | None]] = []
+        self._chunks: list[tuple[str, bytes | None]] = []
 
     @classmethod
     def load(cls, texts: Mapping[str, str]) -> KernelState:
@@ -123,11 +125,17 @@ class KernelState:
     def drop_bundle(self, bundle: str) -> None:
         self._bundles.append((bundle, None))
 
+    def add_chunk(self, chunk: str, packed: bytes) -> None:
+        self._chunks.append((chunk, packed))
+
+    def drop_chunk(self, chunk: str) -> None:
+        self._chunks.append((chunk, None))
+
     def begin(self) -> None:
         """Start a crank."""
         if self._crank_marks is not None:
             raise KernelBug("a crank began inside another")
-        self._crank_marks = len(self._transcript), len(self._transcript_drops), len(self._bundles)
+        self._crank_marks = len(self._transcript), len(self._transcript_drops), len(self._bundles), len(self._chunks)
 
     def commit(self) -> None:
         """Keep the crank's changes."""
@@ -140,7 +148,7 @@ class KernelState:
 
     def abort(self) -> None:
         """Put everything back as it was at `begin`."""
-        transcript, transcript_drops, bundles = self._end()
+        transcript, transcript_drops, bundles, chunks = self._end()
         for (table, row), old in self._undo.items():
             rows = self._tables.setdefault(table, {})
             if old is None:
@@ -153,8 +161,9 @@ class KernelState:
         del self._transcript[transcript:]
         del self._transcript_drops[transcript_drops:]
         del self._bundles[bundles:]
+        del self._chunks[chunks:]
 
-    def _end(self) -> tuple[int, int, int]:
+    def _end(self) -> tuple[int, int, int, int]:
         if self._crank_marks is None:
             raise KernelBug("a crank ended that had not begun")
         marks, self._crank_marks = self._crank_marks, None
@@ -178,6 +187,7 @@ class KernelState:
                 deletes.append(schema.store_key(table, row))
         dropped = dict.fromkeys(self._transcript_drops)
         bundles = dict(self._bundles)  # of several changes of one bundle, the last counts
+        chunks = dict(self._chunks)
         delta = Delta(
             puts=puts,
             inserts=inserts,
@@ -186,9 +196,12 @@ class KernelState:
             transcript_drops=list(dropped),
             bundles={bundle: text for bundle, text in bundles.items() if text is not None},
             bundle_drops=[bundle for bundle, text in bundles.items() if text is None],
+            chunks={chunk: packed for chunk, packed in chunks.items() if packed is not None},
+            chunk_drops=[chunk for chunk, packed in chunks.items() if packed is None],
         )
         self._dirty = {}
         self._transcript = []
         self._transcript_drops = []
         self._bundles = []
+        self._chunks = []
         return delta

@@ -15,6 +15,7 @@ from kernel_py.core.outputs import Outbox
 from kernel_py.core.promises import VAT_TERMINATED, Promises
 from kernel_py.core.schema import ClistEntry, ItemKind, PromiseState, Vat, VatCounters, VatState
 from kernel_py.core.shared import Shared
+from kernel_py.core.snapshots import Snapshots
 from kernel_py.wire.capdata import CapData
 from kernel_py.wire.errors import KernelBug
 from kernel_py.wire.refs import ROOT_VREF, VatId, make_vat_id
@@ -59,6 +60,7 @@ class Vats:
         self._promises = promises
         self._garbage = garbage
         self._bundles = bundles
+        self.snapshots = Snapshots(shared.state, shared.limits)
         self.on_end: Callable[[str, VatEnd], None]
 
     @property
@@ -89,7 +91,7 @@ class Vats:
         Its first source's bundle is taken.
         """
         vat = make_vat_id(self._state.next_number(schema.NEXT_VAT))
-        counters = VatCounters(0, 0, schema.FIRST_IMPORT_OBJECT, schema.FIRST_IMPORT_PROMISE, 0, 0, 0)
+        counters = VatCounters(0, 0, schema.FIRST_IMPORT_OBJECT, schema.FIRST_IMPORT_PROMISE, 0, 0, 0, "")
         self._state.set(schema.COUNTERS, vat, counters)
         root = self._references.create_object(vat, f"root of {record.name}")
         self._references.add_export(vat, root, ROOT_VREF)
@@ -141,6 +143,7 @@ class Vats:
             self._state.delete(collect, kref)
         self._state.delete(schema.COUNTERS, vat)
         self._state.drop_transcript(vat)
+        self.snapshots.forget(vat)
         for _, bundle, _ in self.get(vat).sources:
             self._bundles.drop(bundle)
         self.on_end(vat, end)

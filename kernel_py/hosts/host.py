@@ -14,44 +14,24 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from kernel_py.core import control
 from kernel_py.core.archive import export_archive
 from kernel_py.core.cluster_config import VAT_KINDS
 from kernel_py.core.events import dump_event
-from kernel_py.core.kernel import Incarnation, Kernel
+from kernel_py.core.kernel import Kernel
 from kernel_py.core.outputs import Invoke
 from kernel_py.core.store import Backend
-from kernel_py.hosts.links import Link, LinkState, is_reusable
+from kernel_py.hosts.realms import Realms, Workers
 from kernel_py.hosts.services import Service
-from kernel_py.wire import protocol
-from kernel_py.wire.errors import HostFault, IllegalSyscall, KernelBug, KernelError, RequestError, StoreError
+from kernel_py.wire.errors import KernelBug, KernelError, RequestError, StoreError
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
-
-REPLAY_CHARS_MAX = 1_000_000
-"""Transcript text sent to a realm in one message."""
+from kernel_py.wire.snapshots import HeapImage
 
 TIMER_SECONDS_MAX = 86_400
 """The loop's timer is set anew after so long: a browser's holds no more than 24 days."""
-
-REPLAY_ENTRIES_READ = 1_000
-"""Transcript entries read from the backend at a time."""
-
-
-class Workers(Protocol):
-    """Makes realms. Calls return at once; what comes of them arrives as `KernelHost.vat_text` or `vat_lost`."""
-
-    def create(self, vat: str, incarnation: int, kind: str) -> None:
-        """Begin to make a fresh realm; its hello follows."""
-
-    def post(self, vat: str, text: str) -> None:
-        """Send texts, one a line, to the vat's realm. Lost without a sign if the realm is gone."""
-
-    def destroy(self, vat: str) -> None:
-        """End the vat's realm at once, hung or not. Idempotent; nothing of it arrives afterwards."""
 
 
 class Client:
@@ -100,7 +80,6 @@ class KernelHost:
             services: those of the host, besides the kernel's own.
         """
         self._backend = backend
-        self._workers = workers
         self._clock_ms = clock_ms
         self._seed = seed
         self._on_busy = on_busy
@@ -109,7 +88,7 @@ class KernelHost:
         self._services = {service.declared.name: service for service in services}
         self._limits = limits
         self._kinds = kinds
-        self._links: dict[str, Link] = {}
+        self._realms = Realms(backend=backend, workers=workers, spawn=spawn, settled=self._settled, limits=limits)
         self._clients: dict[Client, None] = {}
         self._askers: dict[str, list[Client]] = {}
         self._kernel: Kernel | None = None
@@ -136,10 +115,7 @@ class KernelHost:
             self._run_early()
             return
         self._observe()
-        for vat in list(self._links):
-            if vat not in self._kernel.living_vats():
-                del self._links[vat]
-                self._workers.destroy(vat)
+        self._realms.begin(self._kernel)
         self._kernel.look_at_clock(self._clock_ms())
         self._kernel.redeliver()
         self._run_early()
@@ -159,10 +135,7 @@ class KernelHost:
 
     def living(self, realms: list[tuple[str, int]]) -> None:
         """Realms found alive after a start, as (vat, incarnation); each says hello. Call before `boot`."""
-        for vat, _ in realms:
-            link = self._link(vat)
-            if link.can("reconnect"):
-                link.step("reconnect")
+        self._realms.living(realms)
 
     @property
     def kernel(self) -> Kernel:
@@ -233,11 +206,7 @@ class KernelHost:
             self._pump()
 
     def _describe(self) -> dict[str, Any]:
-        vats = {
-            vat: {"realm": link.state.value, "memory_bytes": link.memory_bytes, "fault": link.reason}
-            for vat, link in self._links.items()
-        }
-        return {"kernel": self.status, "vats": vats}
+        return {"kernel": self.status, "vats": self._realms.describe()}
 
     def _observe(self) -> None:
         if self._kernel is not None:
@@ -257,97 +226,34 @@ class KernelHost:
 
     def vat_text(self, vat: str, text: str) -> None:
         """Take what a vat's realm says: one text of the protocol a line. Whatever it is, it cannot harm but the vat."""
-        if self._is_early(lambda: self.vat_text(vat, text)):
-            return
-        link = self._links.get(vat)
-        if link is None or self.failure is not None:
-            return
-        generation = link.generation
-        self.kernel.look_at_clock(self._clock_ms())
-        for line in text.split("\n"):
-            # What comes after the realm's end, or the vat's, is of no interest.
-            if link.generation == generation and self.kernel.is_alive(vat):
-                self._take_line(vat, link, line)
-        self._pump()
-
-    def _take_line(self, vat: str, link: Link, text: str) -> None:
-        try:
-            message = protocol.parse_vat_text(text, self._limits)
-            match message:
-                case protocol.Done():
-                    self._take_done(vat, link, message)
-                case protocol.Hello():
-                    self._take_hello(vat, link, message)
-                case protocol.Ready(delivered=delivered):
-                    self._take_ready(vat, link, delivered)
-                case protocol.Failed(error=error):
-                    self._take_failed(vat, link, error)
-        except IllegalSyscall as fault:
-            self.kernel.fault(vat, fault)
+        self._take_in(lambda: self._realms.take_texts(vat, text))
 
     def vat_lost(self, vat: str, reason: str) -> None:
         """The vat's realm died or could not be made. The delivery in flight is tried again."""
-        if self._is_early(lambda: self.vat_lost(vat, reason)):
-            return
-        link = self._links.get(vat)
-        if link is not None and self.failure is None:
-            self._lose(vat, link, HostFault(reason))
+        self._take_in(lambda: self._realms.lose(vat, reason))
+
+    def heap_imaged(self, vat: str, image: HeapImage) -> None:
+        """The vat's realm has handed its heap over, because it was told "snapshot"."""
+        self._take_in(lambda: self._realms.heap_imaged(vat, image))
+
+    def heap_not_imaged(self, vat: str, reason: str) -> None:
+        """The vat's realm was told "snapshot", and cannot hand its heap over."""
+        self._take_in(lambda: self._realms.heap_not_imaged(vat, reason))
+
+    def restore_failed(self, vat: str, reason: str, chunk: str = "") -> None:
+        """The vat's realm could not be restored: it comes back from another snapshot, or from its start.
+
+        Args:
+            chunk: the one that is missing or damaged, if that is why.
+        """
+        self._take_in(lambda: self._realms.restore_failed(vat, reason, chunk))
+
+    def _take_in(self, action: Callable[[], None]) -> None:
+        """Take an input, and do what comes of it; one that comes before `boot` is through waits for that."""
+        if not self._is_early(lambda: self._take_in(action)) and self.failure is None:
+            self.kernel.look_at_clock(self._clock_ms())
+            action()
             self._pump()
-
-    def _link(self, vat: str) -> Link:
-        return self._links.setdefault(vat, Link())
-
-    def _take_done(self, vat: str, link: Link, done: protocol.Done) -> None:
-        if link.state is not LinkState.READY or not link.sent:
-            raise IllegalSyscall(f"a reply to delivery {done.number}, which was not sent")
-        link.sent.popleft()
-        link.failures = 0
-        link.memory_bytes = done.usage.memory_bytes
-        self.kernel.complete(vat, done)
-        if done.poison is not None:
-            self._abandon(vat, link)
-
-    def _take_hello(self, vat: str, link: Link, hello: protocol.Hello) -> None:
-        if link.state is not LinkState.CREATING:
-            raise IllegalSyscall(f"a hello from a realm that is {link.state}")
-        if hello.vat is None:
-            link.step("load")
-            self._spawn(self._load(vat, link, link.generation))
-            return
-        kernel = self.kernel
-        record = kernel.get_vat(vat)
-        delivered, dispatched = kernel.get_delivered(vat), kernel.get_dispatched(vat)
-        if hello.vat == vat and is_reusable(hello, record.incarnation, delivered, dispatched):
-            link.step("found")
-            self._flush(vat, link)
-        else:
-            self._recreate(vat, link)
-
-    async def _load(self, vat: str, link: Link, generation: int) -> None:
-        """Give a fresh realm its source and its past."""
-        try:
-            life, delivered = self.kernel.get_life(vat), self.kernel.get_delivered(vat)
-            await self._settled()
-            for incarnation in life:
-                async for text in self._read_incarnation(vat, incarnation):
-                    if link.generation != generation:
-                        return
-                    self._workers.post(vat, text)
-            link.step("replay")
-            self._workers.post(vat, protocol.dump_go(delivered))
-        except KernelError as error:
-            if link.generation == generation and vat in self._links:
-                self._break(vat, link, str(error))
-
-    async def _read_incarnation(self, vat: str, incarnation: Incarnation) -> AsyncIterator[str]:
-        """The texts that let a realm live through one incarnation."""
-        files = json.loads(await self._backend.read_bundle(incarnation.bundle))
-        spec = self.kernel.get_spec(vat, incarnation, files)
-        yield protocol.dump_upgrade(spec) if incarnation.number else protocol.dump_start(spec)
-        for first in range(incarnation.first, incarnation.last + 1, REPLAY_ENTRIES_READ):
-            last = min(first + REPLAY_ENTRIES_READ - 1, incarnation.last)
-            for batch in _batches(await self._backend.read_transcript(vat, first, last)):
-                yield protocol.dump_replay(batch)
 
     async def _settled(self) -> None:
         """Wait until what has happened so far is durable: transcripts are read from the backend."""
@@ -358,77 +264,6 @@ class KernelHost:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._durability_waiters.append(waiter)
         return waiter
-
-    def _take_ready(self, vat: str, link: Link, delivered: int) -> None:
-        if link.state is not LinkState.REPLAYING or delivered != self.kernel.get_delivered(vat):
-            raise IllegalSyscall(f"unexpected: ready at delivery {delivered}")
-        link.step("ready")
-        self._flush(vat, link)
-
-    def _take_failed(self, vat: str, link: Link, error: str) -> None:
-        if link.state is LinkState.REPLAYING:
-            self._break(vat, link, error)
-        else:
-            self._recreate(vat, link)
-
-    def _break(self, vat: str, link: Link, reason: str) -> None:
-        """The vat cannot be brought back; it stays as it is recorded, and says so in the status."""
-        link.step("break")
-        link.reason = reason
-        link.generation += 1
-        self._workers.destroy(vat)
-
-    def _restart(self, vat: str) -> None:
-        """The vat's realm is to be made anew; a broken one is tried again."""
-        link = self._links.get(vat)
-        if link is None or not self.kernel.is_alive(vat):
-            return
-        if link.state is LinkState.BROKEN:
-            link.step("mend")
-            link.reason = ""
-        self._abandon(vat, link)
-        link.waiting.extend(delivery.text for delivery in self.kernel.get_inflight(vat))
-        if link.waiting:
-            self._create(vat, link)
-
-    def _recreate(self, vat: str, link: Link) -> None:
-        """The realm is not where the record is: rewind the vat by replaying it in a new one."""
-        self._workers.destroy(vat)
-        link.waiting.extendleft(reversed(link.sent))
-        link.sent.clear()
-        link.step("lost")
-        link.generation += 1
-        if link.waiting:
-            self._create(vat, link)
-
-    def _abandon(self, vat: str, link: Link) -> None:
-        """End the realm; the kernel knows what is to be delivered to the next one."""
-        self._workers.destroy(vat)
-        if link.can("lost"):
-            link.step("lost")
-        link.generation += 1
-        link.sent.clear()
-        link.waiting.clear()
-
-    def _lose(self, vat: str, link: Link, fault: HostFault) -> None:
-        if not link.can("lost"):
-            return
-        had_delivery = bool(link.sent or link.waiting)
-        self._abandon(vat, link)
-        link.failures += 1
-        if had_delivery:
-            self.kernel.worker_died(vat, fault)
-
-    def _create(self, vat: str, link: Link) -> None:
-        record = self.kernel.get_vat(vat)
-        link.step("create")
-        self._workers.create(vat, record.incarnation, record.kind)
-
-    def _flush(self, vat: str, link: Link) -> None:
-        if link.waiting:
-            self._workers.post(vat, "\n".join(link.waiting))
-            link.sent.extend(link.waiting)
-            link.waiting.clear()
 
     # --- the pump -------------------------------------------------------------------------------
 
@@ -443,24 +278,8 @@ class KernelHost:
         except KernelBug as error:
             self._fail(error)
             return
-        for vat in actions.stops:
-            link = self._links.pop(vat, None)
-            if link is not None:
-                link.generation += 1
-            self._workers.destroy(vat)
-        for vat in dict.fromkeys(actions.restarts):  # an upgrade that is stopped asks for it twice
-            self._restart(vat)
+        self._realms.carry_out(actions)
         self._set_timer(kernel.next_due_ms)
-        vats: dict[str, Link] = {}
-        for delivery in actions.deliveries:
-            if delivery.vat not in actions.restarts and kernel.is_inflight(delivery.vat, delivery.number):
-                link = vats[delivery.vat] = self._link(delivery.vat)
-                link.waiting.append(delivery.text)
-        for vat, link in vats.items():
-            if link.state is LinkState.READY:
-                self._flush(vat, link)
-            elif link.can("create"):
-                self._create(vat, link)
         if not self._is_committing and not self._is_exporting:
             self._is_committing = True
             self._spawn(self._commit(kernel))
@@ -558,16 +377,3 @@ def _release(waiters: list[asyncio.Future[None]]) -> None:
     for waiter in waiters:
         if not waiter.done():
             waiter.set_result(None)
-
-
-def _batches(entries: list[str]) -> list[list[str]]:
-    """`entries` in groups of at most REPLAY_CHARS_MAX characters, or of one."""
-    batches: list[list[str]] = []
-    room = 0
-    for entry in entries:
-        if not batches or len(entry) > room:
-            batches.append([])
-            room = REPLAY_CHARS_MAX
-        batches[-1].append(entry)
-        room -= len(entry)
-    return batches

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from kernel_py.core.control import Call, parse_call
 from kernel_py.core.kernel import Kernel
 from kernel_py.core.outputs import Invoke
 from kernel_py.core.store import Backend, MemoryBackend
+from kernel_py.hosts.loading import Loading
 from kernel_py.hosts.services import Service
 from kernel_py.vat.session import VatSession
 from kernel_py.wire import protocol
@@ -35,6 +36,10 @@ def run_now(awaitable: Awaitable[_T]) -> _T:
         return finished.value  # type: ignore[no-any-return]
     steps.close()
     raise KernelBug("a synchronous backend or service waited")
+
+
+async def _gather(texts: AsyncIterator[str]) -> list[str]:
+    return [text async for text in texts]
 
 
 def _make_python_session(_spec: protocol.VatSpec, limits: Limits) -> VatSession:
@@ -201,19 +206,9 @@ class MemoryHost:
     def _open_session(self, vat: str) -> VatSession:
         """Start a vat and bring it up to the kernel's record of it."""
         self._commit()
-        texts: list[str] = []
-        specs: list[protocol.VatSpec] = []
-        for incarnation in self.kernel.get_life(vat):
-            spec = self.kernel.get_spec(
-                vat, incarnation, json.loads(run_now(self.backend.read_bundle(incarnation.bundle)))
-            )
-            specs.append(spec)
-            texts.append(protocol.dump_upgrade(spec) if incarnation.number else protocol.dump_start(spec))
-            if incarnation.first <= incarnation.last:
-                entries = run_now(self.backend.read_transcript(vat, incarnation.first, incarnation.last))
-                texts.append(protocol.dump_replay(entries))
-        texts.append(protocol.dump_go(self.kernel.get_delivered(vat)))
-        session = self._make_session(specs[0], self.limits)
+        loading = Loading(self.kernel, self.backend, vat)
+        session = self._make_session(run_now(loading.read_first()), self.limits)
+        texts = [*run_now(_gather(loading.read_texts())), protocol.dump_go(loading.delivered)]
         for reply in [reply for text in texts for reply in session.receive(text)]:
             parsed = protocol.parse_vat_text(reply, self.limits)
             if isinstance(parsed, protocol.Failed):

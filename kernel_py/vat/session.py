@@ -7,12 +7,14 @@ A session goes through these states:
 
     FRESH --start--> REPLAYING --go--> READY --deliver--> READY
     REPLAYING --upgrade--> REPLAYING, READY --upgrade--> READY: the vat's next incarnation
+    READY --snapshot--> REPLAYING, REPLAYING --snapshot--> REPLAYING: the heap may be looked at
     any state --failure--> FAILED, in which everything new is answered with the same failure
 
 Invariants:
     * `receive` never raises, whatever the text.
     * A delivery is carried out once: the same text again gets the same answer again, as long as the kernel may not
       have the answer.
+    * After "snapshot" the session is the same whether it went on, or was restored from what was taken then.
     * After a difference between a replay and its record nothing more is carried out.
 
 Source: `kernel_py.wire.protocol`.
@@ -64,6 +66,7 @@ class VatSession:
             own; by default one that only this vat's code sees.
         memory_bytes: tells the realm's memory, for people; None if it is not known.
         collect: lets Python's collector take what it can; tests control it.
+        base: the image that the heap's snapshots are told from; "" where whoever made this session takes none.
         make_vat: makes the vat of another kind than Python, at "start"; it has its own store, clock and entropy.
     """
 
@@ -75,6 +78,7 @@ class VatSession:
         memory_bytes: Callable[[], int | None] = lambda: None,
         collect: Collect = collect_heap,
         make_vat: Callable[[VatSpec], Vat] | None = None,
+        base: str = "",
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._make_store = make_store
@@ -82,29 +86,31 @@ class VatSession:
         self._memory_bytes = memory_bytes
         self._collect = collect
         self._make_vat = make_vat or self._make_python_vat
+        self._base = base
         self._limits = limits
         self._phase = Phase.FRESH
         self._failure = ""
         self._spec: VatSpec | None = None
         self._supervisor: Vat | None = None
         self._delivered = 0
+        self._marked = 0  # what was delivered at the last "snapshot"
         # By number, the deliveries whose answers the kernel may not have, and the answers.
         self._answered: dict[int, tuple[str, str]] = {}
 
     def hello(self) -> str:
         """The first text for a new port."""
         spec = self._spec
-        return canonical.dump(
-            [
-                "hello",
-                {
-                    "protocol": PROTOCOL_VERSION,
-                    "vat": None if spec is None else spec.vat,
-                    "incarnation": 0 if spec is None else spec.incarnation,
-                    "delivered": self._delivered,
-                },
-            ]
-        )
+        fields: dict[str, object] = {
+            "protocol": PROTOCOL_VERSION,
+            "vat": None if spec is None else spec.vat,
+            "incarnation": 0 if spec is None else spec.incarnation,
+            "delivered": self._delivered,
+        }
+        if self._marked:
+            fields["marked"] = self._marked
+        if self._base:
+            fields["base"] = self._base
+        return canonical.dump(["hello", fields])
 
     def receive(self, text: str) -> list[str]:
         """Take one text from the kernel; the texts to send back, in order."""
@@ -121,6 +127,8 @@ class VatSession:
                     return self._upgrade(spec)
                 case ["replay", [*entries]]:
                     return self._replay(entries)
+                case ["snapshot", _]:
+                    return self._collect_all()
                 case ["go", int(delivered)]:
                     return self._go(delivered)
                 case _:
@@ -178,9 +186,19 @@ class VatSession:
                 return self._fail(f"replay of delivery {entry.number} differs from the record. {difference}")
         return []
 
+    def _collect_all(self) -> list[str]:
+        """Be as small as can be. The kernel has every answer that it can have: it need not be given again."""
+        if self._phase is Phase.FRESH:
+            return self._fail("a snapshot came before start")
+        self._phase = Phase.REPLAYING
+        self._marked = self._delivered
+        self._answered.clear()
+        self._collect()
+        return []
+
     def _go(self, delivered: int) -> list[str]:
-        if self._phase is not Phase.REPLAYING:
-            return self._fail("go comes once, after start and the replay")
+        if self._phase is Phase.FRESH:
+            return self._fail("go came before start")
         if delivered != self._delivered:
             return self._fail(f"the kernel counts {delivered} deliveries, the replay had {self._delivered}")
         self._phase = Phase.READY

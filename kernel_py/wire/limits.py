@@ -78,6 +78,15 @@ class Limits:
     """Redirects followed for one request."""
     fetch_seconds_max: int = 60
     """Time for one request with its redirects: the host is kept alive so long."""
+    snapshot_first_deliveries: int = 3
+    """Deliveries of an incarnation after which its first snapshot is taken (SwingSet's figure): what starting cost is
+    not done again."""
+    snapshot_deliveries: int = 200
+    """Deliveries between two snapshots (SwingSet's figure): what a vat that comes back has to do again, at most."""
+    snapshots_kept: int = 2
+    """Snapshots of one vat: the newest, and the one before for when that is damaged. They share most chunks."""
+    snapshot_pages_chars_max: int = 2_000_000
+    """Length of a snapshot's list of pages: a heap of 4 GiB in pieces of 256 KiB has 1.2 million."""
     delivery_attempts_max: int = 3
     """Times a delivery is tried when its worker dies under it (a host fault), before it is rejected."""
 

@@ -14,19 +14,27 @@ Kernel to vat:
         Re-execute transcript entries (`TranscriptEntry` texts) in order, after "start" and
         before "ready"; may come several times. Syscalls are compared with the record, not sent.
     ["go", delivered]
-        The transcript is complete: `delivered` is the number of its last delivery. Answer "ready".
+        The transcript is complete: `delivered` is the number of its last delivery. Answer "ready". May come again.
+    ["snapshot", "take" | "check"]
+        Collect garbage, for a look at the heap; between deliveries, or between replays. Afterwards the vat is as after
+        a replay: more may be replayed, and "go" follows. What hands the heap over ("take"), or compares it ("check"),
+        is around the vat, and not answered by it.
     ["deliver", number, time_ms, delivery]
         Carry out a delivery; `number` is one more than that of the last. Several may come before the
         first is answered. Sent again with the very same text if the kernel does not know the
         outcome: answer with the same "done".
 
 Vat to kernel:
-    ["hello", {"protocol", "vat", "incarnation", "delivered"}]
-        First text on every new port. `vat` is null in a fresh realm.
+    ["hello", {"protocol", "vat", "incarnation", "delivered", "marked", "base"}]
+        First text on every new port. `vat` is null in a fresh realm. `marked` is the number of the last delivery at
+        the last "snapshot"; absent if there was none. `base` is the image from which the heap's snapshots are told;
+        absent where none can be taken.
     ["ready", delivered]
         All entries were replayed.
     ["done", number, ["ok", null] | ["error", text] | ["poison", text], [syscall, ...], usage]
         A delivery's outcome and its whole batch. `usage` is {"memory_bytes": int | null, "console": [text, ...]}.
+    ["digest", delivered, digest]
+        Of the heap, at a "check".
     ["failed", text]
         The vat cannot go on: replay differed from the record, or it is ahead of the kernel.
 
@@ -111,6 +119,8 @@ class Hello:
     vat: str | None
     incarnation: int
     delivered: int
+    marked: int = 0
+    base: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +129,17 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class Digest:
+    delivered: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     error: str
 
 
-VatText = Done | Hello | Ready | Failed
+VatText = Done | Hello | Ready | Digest | Failed
 
 
 def dump_start(spec: VatSpec) -> str:
@@ -143,6 +159,10 @@ def dump_go(delivered: int) -> str:
     return canonical.dump(["go", delivered])
 
 
+def dump_snapshot(*, is_check: bool = False) -> str:
+    return canonical.dump(["snapshot", "check" if is_check else "take"])
+
+
 def dump_deliver(number: int, time_ms: int, delivery_text: str) -> str:
     """`delivery_text` is the delivery's JSON."""
     return f'["deliver",{number},{time_ms},{delivery_text}]'
@@ -153,24 +173,28 @@ def dump_transcript_entry(number: int, time_ms: int, delivery_text: str, syscall
     return f'{{"n":{number},"t":{time_ms},"d":{delivery_text},"sc":{syscalls_text},"r":{canonical.dump(error)}}}'
 
 
-def annotate_entry(entry: str, crank: int, names: dict[str, str]) -> str:
-    """Add the kernel's own notes to an entry. No vat is told of them.
-
-    They are ``"c"``, the number of the crank, and ``"k"``, the krefs, by vref, of what this delivery and its syscalls
-    name for the first time.
-    """
-    noted = ",".join([f'"{vref}":"{kref}"' for vref, kref in names.items()])
-    return f'{entry[:-1]},"c":{crank},"k":{{{noted}}}}}'
-
-
 def _strip_notes(entry: str) -> str:
-    """The entry without the kernel's notes."""
+    """The entry without the kernel's notes (`kernel_py.core.transcripts`)."""
+    notes = _find_notes(entry)
+    return entry if notes is None else entry[: notes.start()] + "}"
+
+
+def find_mark(entry: str) -> tuple[str, str] | None:
+    """Base and digest of the heap before the delivery of a stored entry, if it was looked at then."""
+    notes = _find_notes(entry)
+    if notes is None or notes["mark"] is None:
+        return None
+    base, digest = canonical.load(notes["mark"])
+    return base, digest
+
+
+def _find_notes(entry: str) -> re.Match[str] | None:
     start = entry.rfind(_NOTES_START)
-    return entry[:start] + "}" if start >= 0 and _NOTES.fullmatch(entry, start) else entry
+    return _NOTES.fullmatch(entry, start) if start >= 0 else None
 
 
 _NOTES_START = ',"c":'
-_NOTES = re.compile(r',"c":[0-9]+,"k":\{[^{}]*\}\}')
+_NOTES = re.compile(r',"c":[0-9]+,"k":\{[^{}]*\}(?:,"s":(?P<mark>\["[^"\\]*","[^"\\]*"\]))?(?:,"h":"[0-9a-f]*")?\}')
 
 
 def parse_vat_text(text: object, limits: Limits) -> VatText:
@@ -197,11 +221,21 @@ def parse_vat_text(text: object, limits: Limits) -> VatText:
             return Done(number, fault, syscalls, _parse_usage(usage, limits), poison)
         case [
             "hello",
-            {"protocol": 1, "vat": None | str() as vat, "incarnation": int(incarnation), "delivered": int(delivered)},
+            {
+                "protocol": 1,
+                "vat": None | str() as vat,
+                "incarnation": int(incarnation),
+                "delivered": int(delivered),
+            } as fields,
         ]:
-            return Hello(vat, incarnation, delivered)
+            marked, base = fields.get("marked", 0), fields.get("base", "")
+            if not isinstance(marked, int) or not isinstance(base, str):
+                raise IllegalSyscall(f"malformed hello: {text:.200}")
+            return Hello(vat, incarnation, delivered, marked, base)
         case ["ready", int(delivered)]:
             return Ready(delivered)
+        case ["digest", int(delivered), str(digest)]:
+            return Digest(delivered, digest)
         case ["failed", str(reason)]:
             return Failed(reason)
         case _:
@@ -243,7 +277,7 @@ class TranscriptEntry:
     """One delivery as it happened: what replay needs, and compares.
 
     Attributes:
-        crank, names: the kernel's own notes, see `annotate_entry`; a realm is not told of them.
+        crank, names, mark: the kernel's own notes (`kernel_py.core.transcripts`); a realm is not told of them.
     """
 
     number: int
@@ -253,6 +287,7 @@ class TranscriptEntry:
     error: str | None
     crank: int = 0
     names: dict[str, str] = field(default_factory=dict)
+    mark: tuple[str, str] | None = None
 
 
 def parse_transcript_entry(value: object) -> TranscriptEntry:
@@ -270,8 +305,15 @@ def parse_transcript_entry(value: object) -> TranscriptEntry:
             "r": None | str() as error,
             "c": int(crank),
             "k": dict(names),
+            **more,
         }:
-            return TranscriptEntry(number, time_ms, delivery, syscalls, error, crank, names)
+            mark: tuple[str, str] | None = None
+            match more.get("s"):
+                case [str(base), str(digest)]:
+                    mark = base, digest
+                case _:
+                    pass
+            return TranscriptEntry(number, time_ms, delivery, syscalls, error, crank, names, mark)
         case {"n": int(number), "t": int(time_ms), "d": delivery, "sc": list(syscalls), "r": None | str() as error}:
             return TranscriptEntry(number, time_ms, delivery, syscalls, error)
         case _:

@@ -28,9 +28,11 @@ from kernel_py.core.schema import (
 from kernel_py.core.services.vat_admin import ADMIN
 from kernel_py.core.state import KernelState
 from kernel_py.core.store import MemoryBackend
+from kernel_py.core.transcripts import Chain
 from kernel_py.wire import canonical
 from kernel_py.wire.protocol import parse_transcript_entry
 from kernel_py.wire.refs import Vref, is_vat_allocated
+from kernel_py.wire.snapshots import digest_heap, list_chunks
 
 _NO_HOLDS: Mapping[str, int] = {}
 
@@ -40,6 +42,7 @@ def check_state(kernel: Kernel, holds: Mapping[str, int] = _NO_HOLDS) -> None:
     view = _View(kernel)
     view.check_vats()
     view.check_bundles()
+    view.check_snapshots()
     view.check_queues()
     view.check_clists()
     view.check_counts(holds)
@@ -59,7 +62,11 @@ def check_backend(kernel: Kernel, backend: MemoryBackend) -> None:
     for vat, entries in backend.transcripts.items():
         for number, text in list(entries.items())[-2:]:
             assert parse_transcript_entry(canonical.load(text)).number == number, vat
+        chain = Chain(vat, kernel.get_vat(vat).hashed_from)
+        chain.verify([entries[number] for number in sorted(entries)])
+        chain.end(counters[vat].chain)
     assert set(backend.bundles) == set(kernel._state._tables[schema.BUNDLES])
+    assert set(backend.chunks) == set(kernel._state._tables[schema.CHUNKS])
 
 
 class _View:
@@ -147,6 +154,24 @@ class _View:
             first = self.inflight.get(schema.inflight_row(vat, self.counters[vat].delivered + 1))
             upgrades += first is not None and first.kind is ItemKind.UPGRADE
             assert upgrades == (vat in self.table(schema.UPGRADES))
+
+    def check_snapshots(self) -> None:
+        """Every chunk is counted for each snapshot that names it; every snapshot is in a living vat's mark."""
+        snapshots: dict[str, schema.Snapshot] = self.table(schema.SNAPSHOTS)
+        used = Counter(chunk for row in snapshots.values() for chunk in list_chunks(row.pages))
+        assert used == self.table(schema.CHUNKS)
+        marks: dict[str, schema.Mark] = self.table(schema.MARKS)
+        assert set(marks) <= self.living
+        assert set(snapshots) == {schema.snapshot_row(vat, number) for vat in marks for number in marks[vat].kept}
+        for vat, mark in marks.items():
+            assert list(mark.kept) == sorted(set(mark.kept))
+            assert len(mark.kept) <= self.kernel._limits.snapshots_kept
+            assert 0 < mark.delivered <= self.counters[vat].delivered
+            assert all(number <= mark.delivered for number in mark.kept)
+            for number in mark.kept:
+                row = snapshots[schema.snapshot_row(vat, number)]
+                assert row.delivered == number
+                assert row.digest == digest_heap(row.base, row.memory_bytes, row.pages)
 
     def check_queues(self) -> None:
         """Queues have no gaps, and the head of every idle vat's can be found."""

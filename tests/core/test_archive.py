@@ -134,7 +134,7 @@ def test_damage_is_reported_with_the_part() -> None:
 @pytest.mark.parametrize(
     "change, reason",
     [
-        (lambda head: {**head, "version": 2}, "the archive has version 2, this program reads 1"),
+        (lambda head: {**head, "version": 3}, "the archive has version 3, this program reads 2"),
         (lambda head: {**head, "schema": 999}, "the archive has schema version 999, this program reads"),
         (lambda head: {**head, "format": "zip"}, "not an archive of a kernel: its format is 'zip'"),
     ],

@@ -14,6 +14,7 @@ from kernel_py.core.store import Backend, Delta, MemoryBackend
 from kernel_py.hosts.memory import MemoryHost, run_now
 from kernel_py.hosts.native.sqlite_store import SqliteBackend
 from kernel_py.wire.errors import StoreError
+from kernel_py.wire.snapshots import HeapImage, dump_pages, pack_chunk, parse_pages, unpack_chunk
 from scripts.examples import read_example
 
 Reopen = Callable[[], Backend]
@@ -97,6 +98,20 @@ def test_a_bundle_dropped_and_added_in_one_delta_stays(reopen: Reopen) -> None:
     assert run_now(reopen().read_bundle("b1-1")) == "one"
 
 
+def test_chunks_are_kept_and_dropped(reopen: Reopen) -> None:
+    backend = reopen()
+    every_byte = bytes(range(256)) * 50
+    run_now(backend.commit(Delta(chunks={"ab": every_byte, "cd": b"2", "ef": b"3"})))
+    run_now(backend.commit(Delta(chunk_drops=["ab", "never-there"], puts={"a.1": "1"})))
+    run_now(backend.commit(Delta(chunk_drops=["cd"], chunks={"aa": every_byte, "cd": b"4"})))
+    backend = reopen()
+    assert run_now(backend.list_chunks()) == ["aa", "cd", "ef"]
+    assert run_now(backend.read_chunk("aa")) == every_byte
+    assert run_now(backend.read_chunk("cd")) == b"4"
+    with pytest.raises(StoreError, match="no chunk ab"):
+        run_now(backend.read_chunk("ab"))
+
+
 def test_transcripts_and_bundles_are_listed(reopen: Reopen) -> None:
     backend = reopen()
     assert run_now(backend.list_transcripts()) == []
@@ -122,6 +137,26 @@ def test_what_is_exported_can_be_imported_elsewhere_and_back(reopen: Reopen) -> 
     run_now(export_archive(again, third.write))
     assert first.getvalue() == second.getvalue() == third.getvalue()
     assert MemoryHost(again).send(launched["root"], "increment", "1")["value"] == "6"
+
+
+def test_a_heap_goes_with_its_vat_through_an_archive(reopen: Reopen) -> None:
+    host = MemoryHost()
+    launched = host.request("launch", read_example("counter"))
+    host.send(launched["root"], "increment", "5")
+    pieces = dict(map(pack_chunk, [b"one" * 1000, b"two"]))
+    pages = dump_pages(zip(["0", "head"], pieces, strict=True))
+    host.kernel.snapshot_taken("v1", HeapImage("base", 3003, pages, pieces))
+    host.send(launched["root"], "increment", "5")
+    first, second = io.BytesIO(), io.BytesIO()
+    run_now(export_archive(host.backend, first.write))
+    run_now(import_archive(reopen(), first.getvalue()))
+    backend = reopen()
+    run_now(export_archive(backend, second.write))
+    assert first.getvalue() == second.getvalue()
+    snapshot = MemoryHost(backend).kernel.find_snapshot("v1", "base")
+    assert snapshot is not None
+    chunks = [chunk for _, chunk in parse_pages(snapshot.pages)]
+    assert [unpack_chunk(chunk, run_now(backend.read_chunk(chunk))) for chunk in chunks] == [b"one" * 1000, b"two"]
 
 
 def test_an_abandoned_import_leaves_the_store_empty(reopen: Reopen) -> None:

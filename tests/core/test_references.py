@@ -27,7 +27,7 @@ def state() -> KernelState:
     state = KernelState()
     state.begin()
     for vat in ("v1", "v2"):
-        state.set("counters", vat, VatCounters(0, 0, 50, 60, 0, 0, 0))
+        state.set("counters", vat, VatCounters(0, 0, 50, 60, 0, 0, 0, ""))
         state.set("vats", vat, Vat("a", "c1", "iframe", VatState.RUNNING, 0, ((1, "b1-0", "a.py"),), "", "", False))
     return state
 

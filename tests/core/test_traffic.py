@@ -14,6 +14,7 @@ from kernel_py.core import traffic
 from kernel_py.core.store import MemoryBackend
 from kernel_py.core.trace import TraceWriter
 from kernel_py.core.traffic import derive_log
+from kernel_py.core.transcripts import annotate_entry
 from kernel_py.hosts.memory import MemoryHost, run_now
 from kernel_py.wire import protocol
 from kernel_py.wire.errors import StoreError
@@ -188,7 +189,7 @@ def test_a_realm_is_told_no_krefs() -> None:
 def test_what_a_vat_says_is_not_taken_for_the_kernels_notes() -> None:
     tricky = '{"n":1,"t":0,"d":["startVat"],"sc":[["x",{"a":1,"c":2,"k":{}}]],"r":null}'
     assert protocol.dump_replay([tricky]) == f'["replay",[{tricky}]]'
-    noted = protocol.annotate_entry(tricky, 7, {"o+0": "ko20"})
+    noted = annotate_entry(tricky, 7, {"o+0": "ko20"})
     assert protocol.parse_transcript_entry(json.loads(noted)).names == {"o+0": "ko20"}
     assert protocol.dump_replay([noted]) == f'["replay",[{tricky}]]'
 

@@ -1,6 +1,7 @@
 """A host boundary for tests: realms in this process, storage that takes time, clients that ask again.
 
-Everything above the boundary is real: the kernel, the host, the vats' sessions.
+Everything above the boundary is real: the kernel, the host, the vats' sessions. The heap of a realm is what made it so:
+the texts that the vat was given, as if it had not been replayed. To be restored is to be given them again.
 """
 
 from __future__ import annotations
@@ -13,10 +14,15 @@ from typing import Any
 
 from kernel_py.core.store import Delta, MemoryBackend
 from kernel_py.hosts.host import Client, KernelHost
+from kernel_py.hosts.memory import run_now
 from kernel_py.hosts.services import Service
 from kernel_py.vat.session import VatSession
+from kernel_py.wire import canonical, protocol
 from kernel_py.wire.errors import StoreError
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
+from kernel_py.wire.snapshots import HeapImage, digest_heap, dump_pages, pack_chunk, parse_pages, unpack_chunk
+
+PIECE_BYTES = 500
 
 
 class SlowBackend(MemoryBackend):
@@ -43,7 +49,8 @@ class Realm:
         self.world = world
         self.vat = vat
         self.incarnation = incarnation
-        self.session = VatSession()
+        self.session = VatSession(base=world.base)
+        self.heap: list[str] = []
         self.is_hung = False
         self.inbox: deque[Callable[[], None]] = deque()
         self.is_alive = True
@@ -81,8 +88,43 @@ class Realm:
                 self.world.kill_realm(self.vat)
                 return
             replies += self.session.receive(text)
+            replies += self._note(text)
         if replies:
             self._send(port, "\n".join(replies))
+
+    def _note(self, text: str) -> list[str]:
+        """Add a text to the heap; what the realm says besides its session."""
+        match json.loads(text):
+            case ["replay", entries]:
+                self.heap += [protocol.dump_deliver(e["n"], e["t"], canonical.dump(e["d"])) for e in entries]
+            case ["deliver", *_]:
+                self.heap.append(text)
+            case ["start" | "upgrade", _]:
+                self.heap.append(text)
+            case ["snapshot", "take"]:
+                self.world.image(self)
+            case ["snapshot", "check"]:
+                image, delivered = self.take_image(), json.loads(self.session.hello())[1]["delivered"]
+                return [canonical.dump(["digest", delivered, image.digest])]
+        return []
+
+    def take_image(self) -> HeapImage:
+        litter = ["litter"] if self.world.littered == self.vat else []
+        heap = "\n".join([*litter, *self.heap, protocol.dump_snapshot()]).encode()
+        pieces = [heap[start : start + PIECE_BYTES] for start in range(0, len(heap), PIECE_BYTES)]
+        packed = list(map(pack_chunk, pieces))
+        pages = dump_pages((str(place), chunk) for place, (chunk, _) in enumerate(packed))
+        return HeapImage(self.world.base, len(heap), pages, dict(packed))
+
+    def restore(self, heap: bytes) -> None:
+        """Be what was taken, and say hello."""
+        texts = heap.decode().split("\n")
+        for text in texts:
+            if text.startswith('["deliver"'):
+                self.session.receive(protocol.dump_go(json.loads(text)[1] - 1))
+            self.session.receive(text)
+        self.heap = texts[:-1]
+        self._later(lambda port: self._send(port, self.session.hello()))
 
     def _send(self, port: int, text: str) -> None:
         if port == self.port == self.world.epoch and self.world.host is not None:
@@ -110,6 +152,10 @@ class World:
         self.tasks: list[asyncio.Task[None]] = []
         self.busy: list[bool] = []
         self.services = services
+        self.base = "log-1"
+        self.littered = ""
+        self.refuses = ""
+        self.restored: list[tuple[str, int]] = []
         self.due_ms: int | None = None
 
     # Workers
@@ -123,6 +169,38 @@ class World:
     def post(self, vat: str, text: str) -> None:
         if vat in self.realms:
             self.realms[vat].post(text)
+
+    def image(self, realm: Realm) -> None:
+        """The realm hands its heap over to whichever host there is by then."""
+        image, port = realm.take_image(), realm.port
+
+        def hand_over() -> None:
+            if self.host is not None and self.realms.get(realm.vat) is realm and realm.port == port == self.epoch:
+                if self.refuses:
+                    self.host.heap_not_imaged(realm.vat, self.refuses)
+                else:
+                    self.host.heap_imaged(realm.vat, image)
+
+        asyncio.get_running_loop().call_later(realm.delay_s, hand_over)
+
+    def restore(self, vat: str, snapshot: str, start: str) -> None:
+        fields = json.loads(snapshot)
+        assert json.loads(start)[1]["incarnation"] == fields["incarnation"]
+        self.restored.append((vat, fields["delivered"]))
+        realm = self.realms[vat]
+        pieces: list[bytes] = []
+        for _, chunk in parse_pages(fields["pages"]):
+            try:
+                pieces.append(unpack_chunk(chunk, run_now(self.backend.read_chunk(chunk))))
+            except StoreError as error:
+                asyncio.get_running_loop().call_soon(self._fail_restore, realm, str(error), chunk)
+                return
+        assert digest_heap(fields["base"], fields["memory_bytes"], fields["pages"]) == fields["digest"]
+        realm.restore(b"".join(pieces))
+
+    def _fail_restore(self, realm: Realm, reason: str, chunk: str) -> None:
+        if self.host is not None and self.realms.get(realm.vat) is realm:
+            self.host.restore_failed(realm.vat, reason, chunk)
 
     def destroy(self, vat: str) -> None:
         realm = self.realms.pop(vat, None)

@@ -350,3 +350,59 @@ def test_a_replay_that_is_stopped_fails(stopping):
     entries = [protocol.dump_transcript_entry(number, TIME_MS, '["bringOutYourDead"]', "[]", None) for number in (1, 2)]
     [failed] = session.receive(protocol.dump_replay(entries))
     assert "replay of delivery 2 was stopped: out of gas" in json.loads(failed)[1]
+
+
+# Snapshots -------------------------------------------------------------------------------------
+
+
+def test_after_a_snapshot_a_session_goes_on_as_after_a_replay():
+    vat = DrivenVat(COUNTER)
+    assert vat.say(protocol.dump_snapshot()) == []
+    vat.go()
+    assert vat.call("increment") == [("resolve", ("p-60", 1))]
+    assert vat.say(protocol.dump_snapshot(is_check=True)) == []
+    vat.go()
+    assert vat.call("increment") == [("resolve", ("p-60", 2))]
+
+
+def test_what_was_restored_takes_the_rest_of_the_transcript():
+    vat = DrivenVat(COUNTER)
+    vat.say(protocol.dump_snapshot())
+    entry = protocol.dump_transcript_entry(
+        2,
+        TIME_MS,
+        canonical.dump(message("o+0", "increment")),
+        canonical.dump([["resolve", [["p-60", False, capdata(1)]]]]),
+        None,
+    )
+    vat.say(protocol.dump_replay([entry]))
+    vat.number = 2
+    vat.go()
+    assert vat.call("increment") == [("resolve", ("p-60", 2))]
+
+
+def test_a_delivery_after_a_snapshot_waits_for_go():
+    vat = DrivenVat(COUNTER)
+    vat.say(protocol.dump_snapshot())
+    with pytest.raises(Failed, match="a delivery came before go"):
+        vat.call("increment")
+
+
+def test_a_snapshot_collects_garbage_and_its_place_is_told_on_a_new_port():
+    collected = []
+    vat = DrivenVat(COUNTER, collect=lambda: collected.append("collected"))
+    vat.call("increment")
+    vat.say(protocol.dump_snapshot())
+    assert collected == ["collected"]
+    vat.go()
+    vat.call("increment")
+    hello = json.loads(vat.session.hello())[1]
+    assert (hello["delivered"], hello["marked"]) == (3, 2)
+
+
+def test_a_fresh_realm_has_no_heap():
+    assert "a snapshot came before start" in VatSession().receive(protocol.dump_snapshot())[0]
+
+
+def test_a_realm_says_which_image_it_started_from():
+    assert json.loads(VatSession(base="pyodide-1").hello())[1]["base"] == "pyodide-1"

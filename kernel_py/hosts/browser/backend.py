@@ -6,6 +6,7 @@ Everything that goes wrong over there is a `StoreError` here.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Awaitable
 from dataclasses import fields
@@ -13,7 +14,7 @@ from typing import Protocol, TypeVar
 
 from pyodide.ffi import JsException
 
-from kernel_py.core.store import Delta, missing_bundle, missing_entry
+from kernel_py.core.store import Delta, missing_bundle, missing_chunk, missing_entry
 from kernel_py.wire import canonical
 from kernel_py.wire.errors import StoreError
 
@@ -31,9 +32,13 @@ class StoreBridge(Protocol):
 
     def findBundle(self, id: str) -> Awaitable[object]: ...  # noqa: A002, N802 (JavaScript's names)
 
+    def findChunk(self, id: str) -> Awaitable[object]: ...  # noqa: A002, N802 (JavaScript's names)
+
     def listTranscripts(self) -> Awaitable[str]: ...  # noqa: N802 (JavaScript's name)
 
     def listBundles(self) -> Awaitable[str]: ...  # noqa: N802 (JavaScript's name)
+
+    def listChunks(self) -> Awaitable[str]: ...  # noqa: N802 (JavaScript's name)
 
     def closeStore(self) -> None: ...  # noqa: N802 (JavaScript's name)
 
@@ -64,6 +69,12 @@ class IndexedDbBackend:
             raise missing_bundle(bundle)
         return text
 
+    async def read_chunk(self, chunk: str) -> bytes:
+        text = await _guard(f"the chunk {chunk} cannot be read", self._store.findChunk(chunk))
+        if not isinstance(text, str):
+            raise missing_chunk(chunk)
+        return base64.b64decode(text)
+
     async def list_transcripts(self) -> list[tuple[str, int, int]]:
         ranges = json.loads(await _guard("the transcripts cannot be listed", self._store.listTranscripts()))
         return [(vat, first, last) for vat, first, last in ranges]
@@ -72,13 +83,19 @@ class IndexedDbBackend:
         bundles: list[str] = json.loads(await _guard("the bundles cannot be listed", self._store.listBundles()))
         return bundles
 
+    async def list_chunks(self) -> list[str]:
+        chunks: list[str] = json.loads(await _guard("the chunks cannot be listed", self._store.listChunks()))
+        return chunks
+
     async def close(self) -> None:
         self._store.closeStore()
 
 
 def _fields(delta: Delta) -> dict[str, object]:
-    """As `asdict`, which would copy every value."""
-    return {field.name: getattr(delta, field.name) for field in fields(delta)}
+    """As `asdict`, which would copy every value; bytes in base64."""
+    values = {field.name: getattr(delta, field.name) for field in fields(delta)}
+    values["chunks"] = {chunk: base64.b64encode(packed).decode() for chunk, packed in delta.chunks.items()}
+    return values
 
 
 async def _guard(what: str, promise: Awaitable[_T]) -> _T:

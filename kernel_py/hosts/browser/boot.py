@@ -18,6 +18,7 @@ from kernel_py.core.cluster_config import VAT_KINDS, WASM_KIND
 from kernel_py.hosts.browser.backend import IndexedDbBackend, StoreBridge
 from kernel_py.hosts.browser.services import ServiceBridge, make_services
 from kernel_py.hosts.host import Client, KernelHost
+from kernel_py.wire.snapshots import HeapImage
 
 _SEED_BYTES = 16
 
@@ -30,6 +31,8 @@ class Bridge(StoreBridge, ServiceBridge, Protocol):
     def post(self, vat: str, text: str) -> None: ...
 
     def destroy(self, vat: str) -> None: ...
+
+    def restore(self, vat: str, snapshot: str, start: str) -> None: ...
 
     def setBusy(self, is_busy: bool) -> None: ...  # noqa: N802, FBT001 (JavaScript's name and form)
 
@@ -102,6 +105,24 @@ class BrowserKernel:
     def vat_lost(self, vat: str, reason: str) -> None:
         """A vat's realm is gone."""
         self._host.vat_lost(vat, reason)
+
+    def heap_imaged(self, vat: str, image: str) -> None:
+        """A vat's realm has handed its heap over. JavaScript keeps the chunks until the commit that names them.
+
+        Args:
+            image: JSON of a `HeapImage`, but that `chunks` is a list of the ids.
+        """
+        fields = json.loads(image)
+        chunks = dict.fromkeys(fields["chunks"], b"")
+        self._host.heap_imaged(vat, HeapImage(fields["base"], fields["memory_bytes"], fields["pages"], chunks))
+
+    def heap_not_imaged(self, vat: str, reason: str) -> None:
+        """A vat's realm cannot hand its heap over."""
+        self._host.heap_not_imaged(vat, reason)
+
+    def restore_failed(self, vat: str, reason: str, chunk: str) -> None:
+        """A vat's realm could not be restored."""
+        self._host.restore_failed(vat, reason, chunk)
 
     def connect(self, client: int) -> None:
         """A client has come; what is for it goes to the bridge's `send`."""

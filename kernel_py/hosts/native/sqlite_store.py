@@ -13,7 +13,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from kernel_py.core.store import Delta, missing_bundle, missing_entry
+from kernel_py.core.store import Delta, missing_bundle, missing_chunk, missing_entry
 from kernel_py.wire.errors import StoreError
 
 FORMAT = "kernel_py-1"
@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS transcripts (
     vat TEXT NOT NULL, number INTEGER NOT NULL, entry TEXT NOT NULL, PRIMARY KEY (vat, number)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS bundles (id TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS chunks (id TEXT PRIMARY KEY, packed BLOB NOT NULL);
 """
 
 
@@ -102,6 +103,10 @@ class SqliteBackend:
                 executemany("DELETE FROM bundles WHERE id = ?", [(bundle,) for bundle in delta.bundle_drops])
             if delta.bundles:
                 executemany("INSERT OR REPLACE INTO bundles VALUES (?, ?)", delta.bundles.items())
+            if delta.chunk_drops:
+                executemany("DELETE FROM chunks WHERE id = ?", [(chunk,) for chunk in delta.chunk_drops])
+            if delta.chunks:
+                executemany("INSERT OR REPLACE INTO chunks VALUES (?, ?)", delta.chunks.items())
             execute("COMMIT")
         except (sqlite3.Error, UnicodeEncodeError) as error:
             if self._db.in_transaction:
@@ -124,12 +129,21 @@ class SqliteBackend:
             raise missing_bundle(bundle)
         return str(row[0])
 
+    async def read_chunk(self, chunk: str) -> bytes:
+        row = self._db.execute("SELECT packed FROM chunks WHERE id = ?", (chunk,)).fetchone()
+        if row is None:
+            raise missing_chunk(chunk)
+        return bytes(row[0])
+
     async def list_transcripts(self) -> list[tuple[str, int, int]]:
         ranges = "SELECT vat, min(number), max(number) FROM transcripts GROUP BY vat ORDER BY vat"
         return [(vat, first, last) for vat, first, last in self._db.execute(ranges)]
 
     async def list_bundles(self) -> list[str]:
         return [bundle for (bundle,) in self._db.execute("SELECT id FROM bundles ORDER BY id")]
+
+    async def list_chunks(self) -> list[str]:
+        return [chunk for (chunk,) in self._db.execute("SELECT id FROM chunks ORDER BY id")]
 
     async def close(self) -> None:
         if not self._is_closed:

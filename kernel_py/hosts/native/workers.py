@@ -61,6 +61,8 @@ class Listener(Protocol):
 
     def vat_lost(self, vat: str, reason: str) -> None: ...
 
+    def restore_failed(self, vat: str, reason: str) -> None: ...
+
 
 class ProcessWorkers:
     """Makes, feeds and ends worker processes. Set `listener` before anything else.
@@ -127,6 +129,11 @@ class ProcessWorkers:
         worker = self._workers.get(vat)
         if worker is not None:
             worker.post(text)
+
+    def restore(self, vat: str, snapshot: str, start: str) -> None:
+        """No worker here has a heap that could be restored, whatever its hello says."""
+        del snapshot, start
+        self.listener.restore_failed(vat, "a process cannot be restored")
 
     def destroy(self, vat: str) -> None:
         """End the vat's process at once, hung or not. Idempotent; nothing of it arrives afterwards."""

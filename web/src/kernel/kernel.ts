@@ -13,7 +13,7 @@ import type { CreateModule, LoadPyodide } from "../pyodide/api.ts";
 import { fetchAsset, fetchBytes, findBytes } from "../shared/assets.ts";
 import { parseChoice, parseFields, ParseError } from "../shared/parse.ts";
 import { REALM_KINDS } from "../shared/messages.ts";
-import type { IndexedDbStore } from "../store/indexed_db.ts";
+import { encodeBase64, type IndexedDbStore } from "../store/indexed_db.ts";
 import { fetchUrl } from "./fetch_url.ts";
 import { callService, declareServices, type Service } from "./services.ts";
 import type { VatHostLink } from "./vat_host_link.ts";
@@ -68,8 +68,11 @@ interface Bridge {
   commit(text: string): Promise<void>;
   readTranscript(vat: string, first: number, last: number): Promise<string>;
   findBundle(id: string): Promise<string | undefined>;
+  /** Packed bytes in base64. */
+  findChunk(id: string): Promise<string | undefined>;
   listTranscripts(): Promise<string>;
   listBundles(): Promise<string>;
+  listChunks(): Promise<string>;
   closeStore(): void;
 }
 
@@ -171,8 +174,13 @@ function makeBridge(options: KernelOptions, senders: Map<number, (text: string) 
     commit: (text) => store.commit(text),
     readTranscript: (vat, first, last) => store.readTranscript(vat, first, last),
     findBundle: (id) => store.findBundle(id),
+    findChunk: async (id) => {
+      const packed = await store.findChunk(id);
+      return packed === undefined ? undefined : encodeBase64(packed);
+    },
     listTranscripts: () => store.listTranscripts(),
     listBundles: () => store.listBundles(),
+    listChunks: () => store.listChunks(),
     closeStore: () => {
       store.close();
     },

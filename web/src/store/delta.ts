@@ -11,6 +11,9 @@ export interface Delta {
   readonly transcriptDrops: readonly string[];
   readonly bundleDrops: readonly string[];
   readonly bundles: Readonly<Record<string, unknown>>;
+  readonly chunkDrops: readonly string[];
+  /** Packed bytes in base64 by id; empty where they are held (`IndexedDbStore.hold`). */
+  readonly chunks: Readonly<Record<string, string>>;
 }
 
 export type Entry = readonly [vat: string, number: number, text: string];
@@ -32,6 +35,8 @@ export function parseDelta(text: string): Delta {
     transcriptDrops: parseList(fields, "transcript_drops").map(parseKey),
     bundleDrops: parseList(fields, "bundle_drops").map(parseKey),
     bundles: parseFields(fields["bundles"], "bundles"),
+    chunkDrops: parseList(fields, "chunk_drops").map(parseKey),
+    chunks: parseChunks(fields["chunks"]),
   };
 }
 
@@ -69,6 +74,11 @@ export class Net {
 
 function parseKey(value: unknown): string {
   return parseText({ key: value }, "key");
+}
+
+function parseChunks(value: unknown): Record<string, string> {
+  const chunks = parseFields(value, "chunks");
+  return Object.fromEntries(Object.keys(chunks).map((id) => [id, parseText(chunks, id)]));
 }
 
 function parseEntry(value: unknown): Entry {

@@ -6,12 +6,13 @@
  *     kv           key -> text
  *     transcripts  [vat, number of the first] -> texts of consecutive entries
  *     bundles      id -> text
+ *     chunks       id -> packed bytes
  *     log          deltas that are not in the stores above yet, in order
  *     meta         "epoch" -> number of the present life of the kernel
  *
  * A commit appends its delta to the log: one request, however much it changes. A checkpoint carries the sum of the
  * log over to the other stores; most of what a delta changes is changed again by the next ones, and costs nothing
- * there.
+ * there. Chunks are large and seldom: they are put where they belong by the commit itself.
  *
  * Invariants:
  * - A commit is one readwrite transaction with strict durability: it is all there or not at all, and survives
@@ -27,13 +28,13 @@ import { parseText } from "../shared/parse.ts";
 import { Net, parseDelta, type Delta } from "./delta.ts";
 
 /** The layout above. IndexedDB keeps it as the database's version. */
-export const LAYOUT_VERSION = 2;
+export const LAYOUT_VERSION = 3;
 
 /** A log that is longer than this is carried over: at a start it is read, and in the meantime it is in memory. */
 const LOG_CHARS_MAX = 1_000_000;
 
 const STORES = ["kv", "transcripts", "bundles", "log"] as const;
-const OTHER_STORES = ["kv", "transcripts", "bundles", "meta"] as const;
+const FIRST_STORES = ["kv", "transcripts", "bundles", "meta"] as const;
 
 export class StoreError extends Error {
   override name = "StoreError";
@@ -48,6 +49,8 @@ export class IndexedDbStore {
   #last: Promise<unknown> = Promise.resolve();
   #pending = new Net();
   #logChars = 0;
+  /** Bytes of chunks that a later commit will name. */
+  readonly #held = new Map<string, Uint8Array>();
   /** By vat, number of the last entry of its transcript that was committed since the opening. */
   readonly #written = new Map<string, number>();
 
@@ -91,15 +94,30 @@ export class IndexedDbStore {
     });
   }
 
-  /** Applies a delta, as JSON of `kernel_py.core.store.Delta`'s fields. */
+  /** Keeps a chunk's packed bytes until a commit names it. */
+  hold(id: string, packed: Uint8Array): void {
+    this.#held.set(id, packed);
+  }
+
+  /** Forgets a chunk that no commit will name. */
+  release(id: string): void {
+    this.#held.delete(id);
+  }
+
+  /** Applies a delta, as JSON of `kernel_py.core.store.Delta`'s fields; chunks without bytes are held. */
   commit(text: string): Promise<void> {
     return this.#run(async () => {
       const delta = parseDelta(text);
       this.#checkTranscript(delta);
-      const transaction = this.#begin(["log"], "readwrite");
+      const chunks = this.#unpack(delta);
+      const transaction = this.#begin(["log", "chunks"], "readwrite");
       const completed = complete(transaction);
       transaction.objectStore("log").add(text);
+      const store = transaction.objectStore("chunks");
+      for (const id of delta.chunkDrops) store.delete(id);
+      for (const [id, packed] of chunks) store.put(packed, id);
       await completed;
+      for (const [id] of chunks) this.#held.delete(id);
       this.#take(delta, text);
       if (this.#logChars > LOG_CHARS_MAX) await this.#checkpoint();
     });
@@ -134,6 +152,22 @@ export class IndexedDbStore {
       await this.#checkpoint();
       const text: unknown = await settle(this.#begin(["bundles"], "readonly").objectStore("bundles").get(id));
       return typeof text === "string" ? text : undefined;
+    });
+  }
+
+  /** The chunk's packed bytes; undefined if there is none. */
+  findChunk(id: string): Promise<Uint8Array | undefined> {
+    return this.#run(async () => {
+      const packed: unknown = await settle(this.#begin(["chunks"], "readonly").objectStore("chunks").get(id));
+      return packed instanceof Uint8Array ? packed : undefined;
+    });
+  }
+
+  /** The id of every chunk, as a JSON list, sorted. */
+  listChunks(): Promise<string> {
+    return this.#run(async () => {
+      const keys = await settle(this.#begin(["chunks"], "readonly").objectStore("chunks").getAllKeys());
+      return JSON.stringify(keys.map(parseKey));
     });
   }
 
@@ -189,6 +223,15 @@ export class IndexedDbStore {
     }
   }
 
+  /** The bytes of a delta's chunks. */
+  #unpack(delta: Delta): (readonly [string, Uint8Array])[] {
+    return Object.entries(delta.chunks).map(([id, text]) => {
+      const packed = text === "" ? this.#held.get(id) : decodeBase64(text);
+      if (packed === undefined) throw new StoreError(`the chunk ${id} is not at hand; nothing was stored`);
+      return [id, packed];
+    });
+  }
+
   #take(delta: Delta, text: string): void {
     this.#pending.add(delta);
     this.#logChars += text.length;
@@ -235,6 +278,18 @@ function apply(transaction: IDBTransaction, net: Net): void {
   }
 }
 
+export function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+}
+
+export function encodeBase64(bytes: Uint8Array): string {
+  let text = "";
+  // Not all at once: a call takes so many arguments only.
+  for (let start = 0; start < bytes.length; start += 8192)
+    text += String.fromCharCode(...bytes.subarray(start, start + 8192));
+  return btoa(text);
+}
+
 function parseKey(value: unknown): string {
   return parseText({ key: value }, "key");
 }
@@ -254,9 +309,10 @@ function parseNumber(key: IDBValidKey): number {
 async function openDatabase(name: string): Promise<IDBDatabase> {
   const request = indexedDB.open(name, LAYOUT_VERSION);
   request.onupgradeneeded = ({ oldVersion }) => {
-    request.result.createObjectStore("log", { autoIncrement: true });
-    if (oldVersion === 0) for (const store of OTHER_STORES) request.result.createObjectStore(store);
-    else if (request.transaction !== null) wrapEntries(request.transaction.objectStore("transcripts"));
+    if (oldVersion === 0) for (const store of FIRST_STORES) request.result.createObjectStore(store);
+    if (oldVersion === 1 && request.transaction !== null) wrapEntries(request.transaction.objectStore("transcripts"));
+    if (oldVersion < 2) request.result.createObjectStore("log", { autoIncrement: true });
+    request.result.createObjectStore("chunks");
   };
   try {
     return await settle(request);

@@ -1,0 +1,101 @@
+"""What a realm is told so that it becomes its vat.
+
+Owns the order of the texts: the specification of an incarnation, what it lived through, the next incarnation. Entries
+are verified while they are read; where the heap was looked at, it is looked at again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+
+from kernel_py.core.kernel import Incarnation, Kernel
+from kernel_py.core.schema import Snapshot
+from kernel_py.core.store import Backend
+from kernel_py.core.transcripts import Chain
+from kernel_py.wire import protocol
+
+REPLAY_CHARS_MAX = 1_000_000
+"""Transcript text sent to a realm in one message."""
+
+REPLAY_ENTRIES_READ = 1_000
+"""Transcript entries read from the backend at a time."""
+
+
+class Loading:
+    """One realm's way to the kernel's record of a vat, as it is now. All of it must be durable.
+
+    Args:
+        snapshot: what the realm was restored from, if it was.
+
+    Attributes:
+        delivered: the number of the last delivery.
+        marks: by number of the last delivery, base and digest of the heap at each look that the texts so far ask for.
+    """
+
+    def __init__(self, kernel: Kernel, backend: Backend, vat: str, snapshot: Snapshot | None = None) -> None:
+        self._kernel = kernel
+        self._backend = backend
+        self._vat = vat
+        self._life = kernel.get_life(vat, snapshot)
+        self._snapshot = snapshot
+        self._restored = 0 if snapshot is None else snapshot.delivered
+        self._last_mark = kernel.get_mark(vat)
+        self._last_hash = kernel.get_chain(vat)
+        hashed_from = kernel.get_vat(vat).hashed_from
+        self._chain = Chain(vat, hashed_from, self._restored, "" if snapshot is None else snapshot.chain)
+        self.delivered = kernel.get_delivered(vat)
+        self.marks: dict[int, tuple[str, str]] = {}
+
+    async def read_first(self) -> protocol.VatSpec:
+        """The specification of the first incarnation that the realm lives through.
+
+        Raises:
+            StoreError: its source cannot be read.
+        """
+        return await self._read_spec(self._life[0])
+
+    async def _read_spec(self, incarnation: Incarnation) -> protocol.VatSpec:
+        files = json.loads(await self._backend.read_bundle(incarnation.bundle))
+        return self._kernel.get_spec(self._vat, incarnation, files)
+
+    async def read_texts(self) -> AsyncIterator[str]:
+        """The texts, in order; "go" is to follow.
+
+        Raises:
+            StoreError: something is missing in the store, or damaged.
+        """
+        for index, incarnation in enumerate(self._life):
+            if index or self._snapshot is None:
+                spec = await self._read_spec(incarnation)
+                yield protocol.dump_upgrade(spec) if incarnation.number else protocol.dump_start(spec)
+            for first in range(incarnation.first, incarnation.last + 1, REPLAY_ENTRIES_READ):
+                last = min(first + REPLAY_ENTRIES_READ - 1, incarnation.last)
+                entries = await self._backend.read_transcript(self._vat, first, last)
+                self._chain.verify(entries)
+                for text in self._split(first, entries):
+                    yield text
+        self._chain.end(self._last_hash)
+        mark = self._last_mark
+        if self._restored < mark.delivered == self.delivered:
+            yield self._look(mark.delivered, (mark.base, mark.digest))
+
+    def _split(self, first: int, entries: list[str]) -> Iterator[str]:
+        """Replays of at most REPLAY_CHARS_MAX characters or one entry, and looks at the heap between them."""
+        batch: list[str] = []
+        room = REPLAY_CHARS_MAX
+        for number, entry in enumerate(entries, first):
+            mark = protocol.find_mark(entry) if number > self._restored + 1 else None
+            if batch and (mark is not None or len(entry) > room):
+                yield protocol.dump_replay(batch)
+                batch, room = [], REPLAY_CHARS_MAX
+            if mark is not None:
+                yield self._look(number - 1, mark)
+            batch.append(entry)
+            room -= len(entry)
+        if batch:
+            yield protocol.dump_replay(batch)
+
+    def _look(self, delivered: int, mark: tuple[str, str]) -> str:
+        self.marks[delivered] = mark
+        return protocol.dump_snapshot(is_check=True)
