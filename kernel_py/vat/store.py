@@ -1,11 +1,10 @@
 """The vat store: a map from text to text that outlives the vat's heap.
 
 Owns the table ``kv`` of one SQLite database. Keys are ordered by their UTF-8 bytes (SQLite's BINARY).
-The host gives the connection: ``:memory:`` in a heap that is itself persistent, a file elsewhere.
+Here the database is in the vat's heap; `kernel_py.vat.file_store` has one in a file.
 
 Invariants:
     * The empty text is a value, and different from absent.
-    * In a file, what a delivery wrote is one transaction, ended by `commit`.
 
 Source: SwingSet ``vatstore*``; the reference, 1.2 and 1.5.
 """
@@ -16,30 +15,24 @@ import sqlite3
 import weakref
 from collections.abc import Callable
 
-Connect = Callable[[], sqlite3.Connection]
-"""Opens the vat's database; called once."""
-
 _FIRST_ENTRY = "SELECT key, value FROM kv WHERE key >= ? AND key < ? ORDER BY key LIMIT 1"
 _LAST_ENTRY = "SELECT key, value FROM kv WHERE key >= ? AND key < ? ORDER BY key DESC LIMIT 1"
 
 
-def connect_memory() -> sqlite3.Connection:
-    """A database in the vat's own heap."""
-    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-
-
 class VatStore:
-    def __init__(self, connect: Connect = connect_memory) -> None:
-        self._connection = connect()
-        self._connection.isolation_level = None
+    """A store in the vat's own heap, with which it goes and comes back."""
+
+    def __init__(self) -> None:
+        self._open(sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False))
+        self._make_table()
+
+    def _open(self, connection: sqlite3.Connection) -> None:
         # A vat may be dropped without a word, and Python 3.13 complains of a connection that was not closed.
-        self._close = weakref.finalize(self, self._connection.close)
-        self._execute = self._connection.execute
+        self._close = weakref.finalize(self, connection.close)
+        self._execute: Callable[..., sqlite3.Cursor] = connection.execute
+
+    def _make_table(self) -> None:
         self._execute("CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
-        # In memory there is nothing to be atomic against: the heap goes as a whole, and the database with it.
-        is_file = any(file for _, _, file in self._execute("PRAGMA database_list"))
-        self._has_transactions = is_file
-        self._is_open = False
 
     def get(self, key: str) -> str | None:
         """The value at `key`, or None if there is none."""
@@ -47,12 +40,10 @@ class VatStore:
         return None if row is None else row[0]
 
     def set(self, key: str, value: str) -> None:
-        self._begin()
         self._execute("INSERT INTO kv VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (key, value))
 
     def delete(self, key: str) -> None:
         """Remove `key`, if it is there."""
-        self._begin()
         self._execute("DELETE FROM kv WHERE key = ?", (key,))
 
     def get_next_key(self, prior: str) -> str | None:
@@ -70,17 +61,27 @@ class VatStore:
         row: tuple[str, str] | None = self._execute(_LAST_ENTRY, (start, end)).fetchone()
         return row
 
-    def commit(self) -> None:
-        """Make all changes since the last commit durable, together."""
-        if self._is_open:
-            self._is_open = False
-            self._execute("COMMIT")
+    def check(self) -> None:
+        """Look whether all went well during a delivery, whatever the vat made of it.
+
+        Raises:
+            StoreError: it did not, and this store is of no use any more.
+        """
+
+    def checkpoint(self, delivered: int) -> None:
+        """The heap is to be taken, as it is after delivery `delivered`, and may then come back at any time.
+
+        Raises:
+            StoreError: what the heap does not hold cannot be kept; this store is of no use any more.
+        """
+
+    def resume(self, delivered: int) -> None:
+        """The heap goes on from a `checkpoint`, or is back there.
+
+        Raises:
+            StoreError: what the heap does not hold is not as it was then; this store is of no use any more.
+        """
 
     def close(self) -> None:
-        """Close the database; what was not committed is gone."""
+        """Close the database."""
         self._close()
-
-    def _begin(self) -> None:
-        if self._has_transactions and not self._is_open:
-            self._is_open = True
-            self._execute("BEGIN")

@@ -86,7 +86,7 @@ class Supervisor:
             for error in self._loop.take_unhandled():
                 self._report("a failure that nobody has looked at yet", error)
         self._liveslots.finish()
-        self._store.commit()
+        self._store.check()
         try:
             syscalls = self._liveslots.batch.take()
         except MarshalError as error:

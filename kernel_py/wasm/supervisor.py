@@ -98,7 +98,6 @@ class WasmSupervisor:
         console = self._calls.take_console()
         if status:
             return Outcome(self._calls.failure_text(status), [], console)
-        self._store.commit()
         return Outcome(None, self._calls.take_batch(), console)
 
     def take_snapshot(self) -> bytes:
@@ -122,7 +121,6 @@ class WasmSupervisor:
             raise SnapshotError("only a fresh vat can be restored")
         instance, module = self._instantiate()
         restore_snapshot(data, instance, module, self._store)
-        self._store.commit()
 
     def succeed(self, spec: VatSpec) -> WasmSupervisor:
         """Be the vat's next incarnation: its module, with a fresh memory and the store that there is."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import pytest
 
 from kernel_py.vat.store import VatStore
@@ -57,35 +55,3 @@ def test_iteration_survives_deletion_under_way(store):
         seen.append(key)
         store.delete(key)
     assert seen == ["a", "b", "c", "d"]
-
-
-def test_the_hosts_connection_is_asked_for_once():
-    calls = []
-
-    def connect():
-        calls.append(True)
-        return sqlite3.connect(":memory:")
-
-    store = VatStore(connect)
-    store.set("a", "1")
-    store.commit()
-    assert calls == [True]
-
-
-def test_in_a_file_a_delivery_is_one_transaction(tmp_path):
-    path = tmp_path / "vat.sqlite"
-    store = VatStore(lambda: sqlite3.connect(path))
-    other = sqlite3.connect(path)
-    store.set("a", "1")
-    store.set("b", "2")
-    store.delete("a")
-    assert other.execute("SELECT count(*) FROM kv").fetchone() == (0,)
-    assert (store.get("a"), store.get("b")) == (None, "2")
-    store.commit()
-    assert other.execute("SELECT key FROM kv").fetchall() == [("b",)]
-    store.set("c", "3")
-    store.close()
-    reopened = VatStore(lambda: sqlite3.connect(path))
-    assert keys(reopened) == ["b"]
-    reopened.close()
-    other.close()

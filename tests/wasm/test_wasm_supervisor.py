@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import sqlite3
 
 import pytest
 
@@ -128,14 +127,6 @@ def test_the_store_keeps_texts_in_order(vat):
 def test_the_empty_text_is_a_value(vat):
     assert vat.told("w", "") == ["0"]
     assert vat.told("g", "") == ["0", ""]
-
-
-def test_what_a_delivery_wrote_is_committed_when_it_is_over(wasmtime_engine, tmp_path):
-    path = tmp_path / "vat.db"
-    vat = DrivenWasm(wasmtime_engine, PUPPET, make_store=lambda: VatStore(lambda: sqlite3.connect(path)))
-    vat.told("w", "kept")
-    assert sqlite3.connect(path).execute("SELECT key FROM kv").fetchall() == [("kept",)]
-    vat.session.close()
 
 
 # Stopping --------------------------------------------------------------------------------------
