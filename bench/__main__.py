@@ -1,14 +1,15 @@
-"""``python -m bench [native] [wasm] [browser]``: measure, print, and leave ``out/bench.json`` and ``out/bench.png``."""
+"""``python -m bench [native] [growth] [wasm] [browser]``: measure, print, and leave files in ``out/``."""
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
-from bench import browser, native, wasm
-from bench.figures import Figure, write
+from bench import browser, growth, native, wasm
+from bench.figures import Curve, Figure, write
 
-PARTS = {"native": native.measure, "wasm": wasm.measure, "browser": browser.measure}
+PARTS = {"native": native.measure, "growth": growth.measure, "wasm": wasm.measure, "browser": browser.measure}
 OUT = Path(__file__).resolve().parent.parent / "out"
 
 
@@ -17,15 +18,18 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"unknown benchmark {unknown[0]!r}; there are: {', '.join(PARTS)}", file=sys.stderr)
         return 2
-    figures: list[Figure] = []
+    reported: list[Figure | Curve] = []
 
-    def report(figure: Figure) -> None:
-        figures.append(figure)
-        print(figure.describe(), flush=True)
+    def report(each: Figure | Curve) -> None:
+        reported.append(each)
+        print(each.describe(), flush=True)
+
+    gc.collect()
+    gc.freeze()  # a realm of its own has done so too: what the benchmarks have imported is no vat's garbage
 
     for name in names or PARTS:
         PARTS[name](report)
-    write(figures, OUT)
+    write(reported, OUT)
     return 0
 
 

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import workload
+from bench import durable, workload
 from bench.figures import Figure
 from e2e.harness.control import Control
 from e2e.harness.plain import PlainChromium
@@ -19,6 +19,8 @@ DEATHS = 10
 LAUNCHES = 5
 VATS = 8
 IDLE_MS = 3_000
+DURABLE_OBJECTS = 20_000
+DURABLE_PER_DELIVERY = 5_000
 
 RATE_TARGETS: dict[str, tuple[float | None, float | None]] = {"iframe": (150, 1_000), "worker": (None, None)}
 
@@ -27,6 +29,7 @@ def measure(report: Callable[[Figure], None]) -> None:
     """Run every benchmark of the browser, reporting each figure as it is there."""
     for kind in ("iframe", "worker"):
         _in_browser(lambda chromium, control, kind=kind: _measure_rates(control, kind, report))  # type: ignore[misc]
+        _in_browser(lambda chromium, control, kind=kind: _measure_durable(control, kind, report))  # type: ignore[misc]
         _in_browser(lambda chromium, control, kind=kind: _measure_launches(control, kind, report))  # type: ignore[misc]
         _in_browser(lambda chromium, control, kind=kind: _measure_memory(chromium, control, kind, report))  # type: ignore[misc]
     _in_browser(lambda chromium, control: _measure_deaths(chromium, control, report))
@@ -65,6 +68,25 @@ def _measure_rates(control: Control, kind: str, report: Callable[[Figure], None]
     report(
         Figure(f"{kind} vats: 1,000 at once, durable", rate("all_at_once", PIPELINED_CALLS), "messages/s", pipelined)
     )
+
+
+def _measure_durable(control: Control, kind: str, report: Callable[[Figure], None]) -> None:
+    """Reads and writes of durable objects in a map, many in one delivery, which is durable when it is answered."""
+    vats = {"root": {"source": "durable.py", "kind": kind}}
+    root = control.launch({"durable.py": durable.SOURCE}, vats)["root"]
+
+    def rate(method: str) -> float:
+        times = []
+        for start in range(0, DURABLE_OBJECTS, DURABLE_PER_DELIVERY):
+            control.call(root, method, f"{start}, {start + DURABLE_PER_DELIVERY}")
+            times.append(control.last_ms / 1000)
+        return DURABLE_PER_DELIVERY / min(times)
+
+    created = f"{kind} vats: durable: creations of an object in a map"
+    report(Figure(created, rate("create"), "creates/s"))
+    for name, target, method in [("reads", 5_000, "read"), ("writes", 2_500, "write")]:
+        figure = f"{kind} vats: durable: {name} of an object in a map, of {DURABLE_OBJECTS:,}"
+        report(Figure(figure, rate(method), f"{method}s/s", target))
 
 
 def _measure_launches(control: Control, kind: str, report: Callable[[Figure], None]) -> None:

@@ -30,6 +30,8 @@ class Purse(Durable):
     balance: int = 0
 
 class Root(Exo):
+    def bootstrap(self, vats, services):
+        pass
     def __init__(self, baggage):
         self.purses = baggage.setdefault("purses", DurableMap())
     def create(self, start, stop):

@@ -1,4 +1,4 @@
-"""What a benchmark reports: figures with units and targets, as a table and a picture."""
+"""What a benchmark reports: figures with units and targets, and curves, as a table and pictures."""
 
 from __future__ import annotations
 
@@ -31,22 +31,38 @@ class Figure:
         return f"{self.name:<62} {self.value:>12,.1f} {self.unit:<14} {target:>10}{missed}"
 
 
-def write(figures: list[Figure], folder: Path) -> None:
-    """Write ``bench.json`` and ``bench.png`` to `folder`."""
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Measurements over a count: `points` are ``(count, value)``, ascending. Less is better."""
+
+    name: str
+    points: list[tuple[int, float]]
+    unit: str
+
+    def describe(self) -> str:
+        points = ", ".join(f"{count:,}: {value:,.1f}" for count, value in self.points)
+        return f"{self.name}, in {self.unit}\n    {points}"
+
+
+def write(reported: list[Figure | Curve], folder: Path) -> None:
+    """Write ``bench.json``, ``bench.png`` with the figures, and ``curves.png`` with the curves, to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "bench.json").write_text(json.dumps([asdict(figure) for figure in figures], indent=1) + "\n")
-    _plot([figure for figure in figures if figure.target is not None], folder / "bench.png")
+    (folder / "bench.json").write_text(json.dumps([asdict(each) for each in reported], indent=1) + "\n")
+    figures = [each for each in reported if isinstance(each, Figure) and each.target is not None]
+    curves = [each for each in reported if isinstance(each, Curve)]
+    if figures:
+        _plot_figures(figures, folder / "bench.png")
+    if curves:
+        _plot_curves(curves, folder / "curves.png")
 
 
-def _plot(figures: list[Figure], path: Path) -> None:
+def _plot_figures(figures: list[Figure], path: Path) -> None:
     """Bars relative to the target: to the right of the line is better, whatever the unit."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    if not figures:
-        return
     names = [f"{figure.name}: {figure.value:,.0f} {figure.unit}" for figure in figures]
     ratios = [_ratio(figure) for figure in figures]
     colours = ["#2a7f62" if figure.is_reached else "#b3412f" for figure in figures]
@@ -56,6 +72,22 @@ def _plot(figures: list[Figure], path: Path) -> None:
     axes.set_xlabel("times the target (more is better)")
     axes.set_xscale("log")
     axes.invert_yaxis()
+    fig.savefig(path, dpi=120)
+    plt.close(fig)
+
+
+def _plot_curves(curves: list[Curve], path: Path) -> None:
+    """One panel for each curve, beginning at zero: what does not grow is level."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    fig, panels = plt.subplots(1, len(curves), figsize=(5 * len(curves), 4), layout="constrained", squeeze=False)
+    for curve, axes in zip(curves, panels[0], strict=True):
+        axes.plot(*zip(*curve.points, strict=True), marker="o", color="#2a7f62")
+        axes.set(title=curve.name, ylabel=curve.unit, xscale="log")
+        axes.set_ylim(bottom=0)
     fig.savefig(path, dpi=120)
     plt.close(fig)
 

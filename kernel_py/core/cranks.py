@@ -92,7 +92,7 @@ class Cranks:
         """Whether the head of the vat's queue may be dispatched now. See the module's docstring."""
         if self._vats[vat].state is VatState.PAUSED:
             return False
-        delivered, dispatched = self._counters[vat][:2]
+        delivered, dispatched, *_ = self._counters[vat]
         if dispatched == delivered:
             return True
         if item.kind is not ItemKind.MESSAGE or dispatched - delivered >= self._limits.deliveries_inflight_max:
@@ -108,8 +108,12 @@ class Cranks:
             return False
         return not any(self._promises.is_decided_by(vat, kref) for kref in message_mentions(message))
 
-    def begin_next(self, vat: str, now_ms: int) -> None:
-        """Turn the head of an idle vat's queue into a delivery, or into nothing if it has become moot."""
+    def begin_next(self, vat: str, now_ms: int) -> bool:
+        """Turn the head of an idle vat's queue into a delivery, or into nothing if it has become moot.
+
+        Returns:
+            whether it was a message or notify, and became a delivery: others can be begun in the same transaction.
+        """
         item = self._queues.take_head(vat)
         number = self._counters[vat].dispatched + 1
         learned = Learned()
@@ -148,7 +152,7 @@ class Cranks:
                 delivery = ["startVat", self._data_to_vat(vat, self.begin_upgrade(vat), learned)]
         if delivery is None:
             self._queues.offer(vat)
-            return
+            return False
         text = canonical.dump(delivery)
         delivered, _, next_object, next_promise, head, tail, dirt, chain = self._counters[vat]
         inflight = Inflight(
@@ -170,6 +174,7 @@ class Cranks:
         self._state.set(schema.COUNTERS, vat, counters)
         self._queues.offer(vat)
         self._log.outbox.deliveries.append(Deliver(vat, number, protocol.dump_deliver(number, now_ms, text)))
+        return item.kind in _FOLLOWED
 
     def _data_to_vat(self, vat: str, data: CapData, learned: Learned) -> dict[str, Any]:
         slots = [self._references.kref_to_vref(vat, kref, learned) for kref in data.slots]
@@ -324,6 +329,8 @@ class Cranks:
         Raises:
             IllegalSyscall: it mentions what the vat does not hold.
         """
+        if not data.slots:
+            return data
         ifaces = _find_ifaces(data)
         slots = tuple(
             self._references.vref_to_kref(vat, Vref(slot), ifaces.get(index, ""))
@@ -476,4 +483,4 @@ def _is_promise(data: CapData) -> bool:
 
 def _find_ifaces(data: CapData) -> dict[int, str]:
     """Interface names by slot index, as the body's text shows them; only ever displayed."""
-    return {int(index): name for index, name in _IFACE.findall(data.body)} if data.slots else {}
+    return {int(index): name for index, name in _IFACE.findall(data.body)}

@@ -414,14 +414,23 @@ class Kernel:
         self.look_at_clock(now_ms)
         while (timer := self._services.timers.find_next()) is not None and timer[0] <= now_ms:
             self._transact(lambda number=timer[1]: self._services.timers.fire(number))  # type: ignore[misc]
+        while self._transact(lambda: self._begin(now_ms)):
+            pass
+        for vat in self._state.rows(schema.LEFTOVERS)[:1]:
+            self._transact(lambda vat=vat: self._garbage.clean(vat))  # type: ignore[misc]
+
+    def _begin(self, now_ms: int) -> bool:
+        """Begin what may begin, up to what may make more of it. Returns whether it came to that.
+
+        Messages and notifies change nothing of each other's, so one transaction does for all that are ready.
+        """
         while not (self._is_serial and self._state.count(schema.INFLIGHT)):
             vat = self._queues.find_next(self._cranks.may_begin)
             if vat is None:
-                break
-            self._transact(lambda vat=vat: self._cranks.begin_next(vat, now_ms))  # type: ignore[misc]
-
-        for vat in self._state.rows(schema.LEFTOVERS)[:1]:
-            self._transact(lambda vat=vat: self._garbage.clean(vat))  # type: ignore[misc]
+                return False
+            if not self._cranks.begin_next(vat, now_ms):
+                return True
+        return False
 
     # --- outputs --------------------------------------------------------------------------------
 

@@ -7,13 +7,12 @@ the kernel's failure domain: the host lets them out only after the delta that wa
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from kernel_py.core.store import Delta
 
 
-@dataclass(frozen=True, slots=True)
-class Deliver:
+class Deliver(NamedTuple):
     """Send `text` (a "deliver" of the kernel-vat protocol) to the vat, bringing it into memory first."""
 
     vat: str

@@ -55,10 +55,10 @@ class Promises:
 
     def set_decider(self, kpid: str, decider: str | None) -> None:
         """Say who may settle a promise. A pipelining vat is to get what waits for it."""
-        promise = self._references.get_promise(kpid)
-        self._set(kpid, promise._replace(decider=decider))
-        if decider is not None and self._vats[decider].is_pipelining:
-            for _ in range(promise.queue_head, promise.queue_tail):
+        state, refs, _, subscribers, head, tail, body, slots = self._references.get_promise(kpid)
+        self._set(kpid, KernelPromise(state, refs, decider, subscribers, head, tail, body, slots))
+        if head != tail and decider is not None and self._vats[decider].is_pipelining:
+            for _ in range(head, tail):
                 self._queues.append(decider, ItemKind.PIPELINED, kpid)
 
     def hand_on(self, kpid: str, target: str) -> bool:
@@ -119,8 +119,7 @@ class Promises:
             raise KernelBug(f"cannot {action} {kpid}: it is {promise.state}")
         for subscriber in promise.subscribers:
             self._notify(subscriber, kpid)
-        for kref in data.slots:
-            self._references.take_hold(kref)
+        self._references.take_holds(data.slots)
         self._set(kpid, KernelPromise(state, promise.refs, None, (), 0, 0, data.body, data.slots))
         if promise.queue_head != promise.queue_tail:
             self._release(kpid, promise)
@@ -155,8 +154,7 @@ class Promises:
             while self._released:
                 message = self._released.popleft()
                 self._route(message)
-                for kref in message_mentions(message):
-                    self._references.drop_hold(kref)
+                self._references.drop_holds(message_mentions(message))
         finally:
             self._released.clear()
             self._is_draining = False
@@ -192,8 +190,7 @@ class Promises:
             message = message._replace(target=target)
         if schema.is_service(owner):
             self._calls.append(message)
-            for kref in message_mentions(message):
-                self._references.take_hold(kref)
+            self._references.take_holds(message_mentions(message))
         else:
             self._queues.append(owner, ItemKind.MESSAGE, message)
 
@@ -201,8 +198,7 @@ class Promises:
         table = schema.promise_queue_table(kpid)
         self._state.set(table, str(promise.queue_tail), message)
         self._set(kpid, promise._replace(queue_tail=promise.queue_tail + 1))
-        for kref in message_mentions(message):
-            self._references.take_hold(kref)
+        self._references.take_holds(message_mentions(message))
         if promise.decider is not None and self._vats[promise.decider].is_pipelining:
             self._queues.append(promise.decider, ItemKind.PIPELINED, kpid)
 

@@ -8,6 +8,7 @@ Invariants:
     * An item in a queue holds one reference on everything it mentions.
     * `_ready` contains, at least, (sequence, vat) of each head that may begin; other entries are passed
       over. It is derived: rebuilt from the state at load.
+    * `_offered` has the sequence last put into `_ready` for a vat, as long as it is in there.
 """
 
 from __future__ import annotations
@@ -30,50 +31,47 @@ class Queues:
         self._references = references
         self._counters: Mapping[str, VatCounters] = state.view(schema.COUNTERS)
         self._ready: list[tuple[int, str]] = []
+        self._offered: dict[str, int] = {}
         for vat in state.rows(schema.COUNTERS):
             self.offer(vat)
 
     def append(self, vat: str, kind: ItemKind, payload: Any) -> None:
         """Put an item at the end of the vat's queue, taking the references it mentions."""
-        for kref in mentions(kind, payload):
-            self._references.take_hold(kref)
+        self._references.take_holds(mentions(kind, payload))
         sequence = self._state.next_number(schema.NEXT_SEQUENCE)
         delivered, dispatched, next_object, next_promise, head, tail, dirt, chain = self._counters[vat]
         self._state.set(vat + ".queue", str(tail), QueueItem(sequence, kind, payload))
         counters = VatCounters(delivered, dispatched, next_object, next_promise, head, tail + 1, dirt, chain)
         self._state.set(schema.COUNTERS, vat, counters)
         if head == tail:
-            heapq.heappush(self._ready, (sequence, vat))
+            self._push(sequence, vat)
 
     def put_back(self, vat: str, item: QueueItem) -> None:
         """Put an item that was taken at the head of the vat's queue again, taking the references it mentions."""
-        for kref in mentions(item.kind, item.payload):
-            self._references.take_hold(kref)
+        self._references.take_holds(mentions(item.kind, item.payload))
         counters = self._counters[vat]
         head = counters.queue_head - 1
         self._state.set(vat + ".queue", str(head), item)
         self._state.set(schema.COUNTERS, vat, counters._replace(queue_head=head))
-        heapq.heappush(self._ready, (item.sequence, vat))
+        self._push(item.sequence, vat)
 
     def release(self, kind: ItemKind, payload: Any) -> None:
         """Drop the references of an item that left its queue."""
-        for kref in mentions(kind, payload):
-            self._references.drop_hold(kref)
+        self._references.drop_holds(mentions(kind, payload))
 
     def find_head(self, vat: str) -> QueueItem | None:
         counters = self._counters.get(vat)
         if counters is None or counters.queue_head == counters.queue_tail:
             return None
-        item = self._state.get(vat + ".queue", str(counters.queue_head))
-        assert isinstance(item, QueueItem)
+        item: QueueItem = self._state.get(vat + ".queue", str(counters.queue_head))
         return item
 
     def take_head(self, vat: str) -> QueueItem:
         """Remove the head. The references it holds are now the caller's to `release`."""
         delivered, dispatched, next_object, next_promise, head, tail, dirt, chain = self._counters[vat]
-        item = self._state.get(vat + ".queue", str(head))
-        assert isinstance(item, QueueItem)
-        self._state.delete(vat + ".queue", str(head))
+        table, row = vat + ".queue", str(head)
+        item: QueueItem = self._state.get(table, row)
+        self._state.delete(table, row)
         counters = VatCounters(delivered, dispatched, next_object, next_promise, head + 1, tail, dirt, chain)
         self._state.set(schema.COUNTERS, vat, counters)
         return item
@@ -103,7 +101,12 @@ class Queues:
         """Say that the head of the vat's queue, if there is one, may have become free to begin."""
         item = self.find_head(vat)
         if item is not None:
-            heapq.heappush(self._ready, (item.sequence, vat))
+            self._push(item.sequence, vat)
+
+    def _push(self, sequence: int, vat: str) -> None:
+        if self._offered.get(vat) != sequence:
+            self._offered[vat] = sequence
+            heapq.heappush(self._ready, (sequence, vat))
 
     def find_next(self, may_begin: Callable[[str, QueueItem], bool]) -> str | None:
         """The vat whose head was accepted first among those that may begin, or None. It stays ready until taken."""
@@ -114,6 +117,8 @@ class Queues:
             if item is not None and item.sequence == sequence and may_begin(vat, item):
                 return vat
             heapq.heappop(ready)
+            if self._offered.get(vat) == sequence:
+                del self._offered[vat]
         return None
 
 

@@ -18,7 +18,7 @@ keeps others, and mentions promises itself, is looked at: if nothing but the cir
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from kernel_py.core import schema
@@ -80,10 +80,10 @@ class References:
         record = self._objects.get(kref)
         if record is None or record.owner is None or kref in self._revoked:
             return None
-        if schema.is_service(record.owner):
-            return record.owner
         vat = self._vats.get(record.owner)
-        return None if vat is None or vat.state is VatState.TERMINATED else record.owner
+        if vat is None:
+            return record.owner if schema.is_service(record.owner) else None
+        return None if vat.state is VatState.TERMINATED else record.owner
 
     def create_object(self, owner: str, iface: str) -> Kref:
         kref = make_object_kref(self._state.next_number(schema.NEXT_OBJECT))
@@ -128,6 +128,22 @@ class References:
     def drop_hold(self, kref: str) -> None:
         """Undo one `take_hold`. The name stays valid until the end of the crank."""
         self._count(kref, -1, -1)
+
+    def take_holds(self, krefs: Iterable[str]) -> None:
+        """`take_hold` for each."""
+        changes, reach_changes = self._changes, self._reach_changes
+        for kref in krefs:
+            changes[kref] = changes.get(kref, 0) + 1
+            if kref[1] == "o":
+                reach_changes[kref] = reach_changes.get(kref, 0) + 1
+
+    def drop_holds(self, krefs: Iterable[str]) -> None:
+        """`drop_hold` for each."""
+        changes, reach_changes = self._changes, self._reach_changes
+        for kref in krefs:
+            changes[kref] = changes.get(kref, 0) - 1
+            if kref[1] == "o":
+                reach_changes[kref] = reach_changes.get(kref, 0) - 1
 
     def _count(self, kref: str, reachable: int, recognizable: int) -> None:
         """Note a change of counts; for a promise, `recognizable` is that of its ``refs``."""
@@ -176,7 +192,7 @@ class References:
         if change:
             promise = KernelPromise(state, refs, decider, subscribers, head, tail, body, slots)
             self._state.set(schema.PROMISES, kpid, promise)
-        return bool(_promises_in(slots))
+        return bool(slots) and bool(_promises_in(slots))
 
     def _free_cycle(self, kpid: str) -> None:
         """Delete what `kpid` leads to, itself included, as far as only settled promises among these mention it."""
@@ -228,13 +244,11 @@ class References:
     # --- c-lists --------------------------------------------------------------------------------
 
     def find_entry(self, vat: str, kref: str) -> ClistEntry | None:
-        entry = self._state.get(vat + ".clist", kref)
-        assert entry is None or isinstance(entry, ClistEntry)
+        entry: ClistEntry | None = self._state.get(vat + ".clist", kref)
         return entry
 
     def find_kref(self, vat: str, vref: str) -> str | None:
-        kref = self._state.get(vat + ".clist", vref)
-        assert kref is None or isinstance(kref, str)
+        kref: str | None = self._state.get(vat + ".clist", vref)
         return kref
 
     def kref_to_vref(self, vat: str, kref: str, learned: Learned) -> Vref:
@@ -287,9 +301,10 @@ class References:
         Raises:
             IllegalSyscall: the vat does not hold `vref`, or has dropped it.
         """
-        kref = self._state.get(vat + ".clist", vref)
+        entries = self._state.view(vat + ".clist")
+        kref = entries.get(vref)
         if kref is not None:
-            entry = self._state.get(vat + ".clist", kref)
+            entry = entries[kref]
             if not entry.is_reachable:
                 if not is_vat_allocated(vref):
                     raise IllegalSyscall(f"{vref} was dropped: the vat may not use it again")

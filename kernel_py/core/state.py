@@ -67,8 +67,12 @@ class KernelState:
         return None if rows is None else rows.get(row)
 
     def view(self, table: str) -> Mapping[str, Any]:
-        """The rows of one of the kernel's own tables (`schema.TABLES`), live: for what reads them often."""
-        return self._tables[table]
+        """The rows of a table, live: for what reads them often.
+
+        Good for ever if it is one of the kernel's own (`schema.TABLES`); else until the table changes.
+        """
+        rows: Mapping[str, Any] = self._tables.get(table, _NO_ROWS)
+        return rows
 
     def rows(self, table: str) -> list[str]:
         """The table's keys, sorted."""

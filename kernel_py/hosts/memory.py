@@ -150,6 +150,8 @@ class MemoryHost:
             self._commit()
             return self.kernel.has_leftovers or bool(self._invokes)
         self._deliver(*self._pending.popleft())
+        if not self._pending:
+            self.kernel.dispatch(self._now_ms())
         self._take()
         return True
 

@@ -45,6 +45,8 @@ class StoreCache:
 
     def flush(self) -> None:
         """Write what has changed, and forget everything."""
+        if not self._values:
+            return
         for key in sorted(self._dirty):
             value = self._values[key]
             if value is None:

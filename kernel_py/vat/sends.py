@@ -11,9 +11,8 @@ Invariant: messages to one target, through one reference to it, arrive in the or
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import CoroutineType
-from typing import Any
+from typing import Any, NamedTuple
 
 from kernel_py.vat.batch import Batch
 from kernel_py.vat.copier import Copier, Packed
@@ -34,8 +33,7 @@ Call = list[Any]
 """A message's ``[method, args]`` or ``[method, args, kwargs]``."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Local:
+class _Local(NamedTuple):
     """A message on its way inside the vat."""
 
     packed: Packed

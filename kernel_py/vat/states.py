@@ -112,6 +112,8 @@ class States:
 
     def flush(self) -> None:
         """Write what has changed, and forget everything."""
+        if not self._states:
+            return
         store = self._vdata.store
         for base in sorted(self._dirty):
             store.set(schema.state(base), canonical.dump(self._states[base].data))

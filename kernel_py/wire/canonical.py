@@ -63,7 +63,18 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+_scan = _decoder.scan_once  # type: ignore[attr-defined]
+
+
+def _decode(text: str) -> Any:
+    try:
+        value, end = _scan(text, 0)
+    except (ValueError, StopIteration):
+        end = -1
+    if end != len(text):  # there are spaces around it, or it is not JSON
+        return _decoder.decode(text)
+    return value
 
 
 def load(text: str) -> Any:

@@ -10,15 +10,13 @@ Source: SwingSet ``capdata``; the reference, 1.4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from kernel_py.wire.errors import IllegalSyscall
 from kernel_py.wire.refs import InvalidRef, Vref, is_promise, parse_vref
 
 
-@dataclass(frozen=True, slots=True)
-class CapData:
+class CapData(NamedTuple):
     """A serialised value. `slots` are refs in order of the body's indices; duplicates are allowed."""
 
     body: str
@@ -28,8 +26,7 @@ class CapData:
         return {"body": self.body, "slots": self.slots}
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A method call, ``[method, [args...]]`` with ``{kwargs}`` at the end if any, and where its answer goes."""
 
     methargs: CapData

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from kernel_py.wire.capdata import CapData, Message, parse_capdata, parse_message
 from kernel_py.wire.errors import MarshalError
@@ -27,8 +27,7 @@ from kernel_py.wire.refs import Vref, parse_vref
 from kernel_py.wire.syscalls import Resolution, parse_resolution
 
 
-@dataclass(frozen=True, slots=True)
-class DeliverMessage:
+class DeliverMessage(NamedTuple):
     target: Vref
     message: Message
 
@@ -36,8 +35,7 @@ class DeliverMessage:
         return ["message", self.target, self.message.to_json()]
 
 
-@dataclass(frozen=True, slots=True)
-class Notify:
+class Notify(NamedTuple):
     resolutions: tuple[Resolution, ...]
 
     def to_json(self) -> list[Any]:

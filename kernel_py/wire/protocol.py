@@ -45,7 +45,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from kernel_py.wire import canonical
 from kernel_py.wire.errors import IllegalSyscall, MarshalError
@@ -88,16 +88,14 @@ class VatSpec:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """What a delivery cost, as the realm reports it. Never believed beyond being shown."""
 
     memory_bytes: int | None = None
     console: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """A vat's reply.
 
     Attributes:
@@ -170,7 +168,8 @@ def dump_deliver(number: int, time_ms: int, delivery_text: str) -> str:
 
 def dump_transcript_entry(number: int, time_ms: int, delivery_text: str, syscalls_text: str, error: str | None) -> str:
     """One transcript entry: ``{"n", "t", "d": delivery, "sc": [syscall, ...], "r": error or null}``."""
-    return f'{{"n":{number},"t":{time_ms},"d":{delivery_text},"sc":{syscalls_text},"r":{canonical.dump(error)}}}'
+    outcome = "null" if error is None else canonical.dump(error)
+    return f'{{"n":{number},"t":{time_ms},"d":{delivery_text},"sc":{syscalls_text},"r":{outcome}}}'
 
 
 def _strip_notes(entry: str) -> str:

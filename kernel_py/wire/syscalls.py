@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from kernel_py.wire.capdata import CapData, Message, parse_capdata, parse_message, parse_object, parse_promise
 from kernel_py.wire.errors import IllegalSyscall
@@ -27,8 +27,7 @@ from kernel_py.wire.limits import Limits
 from kernel_py.wire.refs import InvalidRef, Vref, parse_vref
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(NamedTuple):
     target: Vref
     message: Message
 
@@ -36,16 +35,14 @@ class Send:
         return ["send", self.target, self.message.to_json()]
 
 
-@dataclass(frozen=True, slots=True)
-class Subscribe:
+class Subscribe(NamedTuple):
     promise: Vref
 
     def to_json(self) -> list[Any]:
         return ["subscribe", self.promise]
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+class Resolution(NamedTuple):
     """One promise settled: rejected with `data` if `is_reject`, else fulfilled with it."""
 
     promise: str
@@ -56,8 +53,7 @@ class Resolution:
         return [self.promise, self.is_reject, self.data.to_json()]
 
 
-@dataclass(frozen=True, slots=True)
-class Resolve:
+class Resolve(NamedTuple):
     resolutions: tuple[Resolution, ...]
 
     def to_json(self) -> list[Any]:

@@ -10,6 +10,7 @@ hash seed is 0. That makes replay exact; it confines nothing, since plain CPytho
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import resource
 import signal
@@ -32,6 +33,8 @@ def main(parent: int) -> None:
     die_with(parent)
     source, sink = _take_pipes()
     session = VatSession(ambient=install_determinism(), memory_bytes=_memory_bytes)
+    gc.collect()
+    gc.freeze()  # so that bringOutYourDead looks at what the vat has made, and at nothing else
     _say(sink, session.hello())
     for line in source:
         for text in session.receive(line.decode().removesuffix("\n")):
