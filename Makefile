@@ -20,7 +20,7 @@ BUILD := dist/.stamp
 BUILD_SOURCES = $(shell find kernel_py web extension examples -type f -not -path '*/__pycache__/*') \
 	$(wildcard *.config.* tsconfig*.json package.json)
 
-.PHONY: help run test setup chromium lint format unit unit-pyodide e2e bench docs lock clean
+.PHONY: help run test setup chromium lint format unit unit-pyodide e2e soak bench docs lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -53,6 +53,9 @@ unit-pyodide: $(VENV) $(NODE) ## the same unit tests inside Pyodide
 
 e2e: setup ## end-to-end tests: a real Chromium with the real extension
 	@$(PYTEST) e2e -m "not soak" $(ARGS)
+
+soak: $(VENV) $(NODE) ## the tests that take hours, with other seeds each round; ARGS="--hours 8"
+	@$(BIN)/python -m scripts.soak $(ARGS)
 
 bench: setup ## measure, in the browser and in memory
 	@$(BIN)/python -m bench $(ARGS)

@@ -20,14 +20,14 @@ from kernel_py.core.control import Call, parse_call
 from kernel_py.core.kernel import Kernel
 from kernel_py.core.kmarshal import Ref
 from kernel_py.core.outputs import Invoke
-from kernel_py.core.schema import KernelPromise
+from kernel_py.core.schema import Cluster, ClusterState, KernelPromise
 from kernel_py.core.services.service import HostService
 from kernel_py.core.store import MemoryBackend
 from kernel_py.hosts.memory import RequestFailed, run_now
 from kernel_py.wire import canonical, protocol
 from kernel_py.wire.errors import HostFault, IllegalSyscall
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
-from tests.core.invariants import check_backend, check_state
+from tests.core.invariants import Mirror, check_state
 
 JSON = Any
 
@@ -121,7 +121,9 @@ class Driver:
         backend: MemoryBackend | None = None,
         services: tuple[HostService, ...] = (),
         kinds: tuple[str, ...] = VAT_KINDS,
+        mirror: Mirror | None = None,
     ) -> None:
+        """Start a kernel. `mirror` is one of a `backend` that is not empty, if there is one: making it takes time."""
         self.kinds = kinds
         self.backend = backend or MemoryBackend()
         self.limits = limits
@@ -135,13 +137,17 @@ class Driver:
         self.events: list[dict[str, Any]] = []
         self.responses: dict[str, list[str]] = {}
         self.now_ms = 0
+        self.turns = 0
+        self.inputs: list[tuple[str, tuple[Any, ...]]] = []
+        self._inputs_stored = 0
         self._requests = 0
-        self._open()
+        self._open(mirror)
 
-    def _open(self) -> None:
+    def _open(self, mirror: Mirror | None = None) -> None:
         self.inflight: dict[str, str] = {}
         self.followers: dict[str, list[str]] = {}
         self.invokes: dict[str, Invoke] = {}
+        self.mirror = mirror or Mirror.of(self.backend)
         self.kernel = Kernel(
             run_now(self.backend.load()),
             seed="seed",
@@ -150,11 +156,18 @@ class Driver:
             services=self.services,
             kinds=self.kinds,
         )
-        self.kernel.redeliver()
+        self._give("redeliver")
         self.turn()
+
+    def _give(self, name: str, *arguments: Any) -> None:
+        """Give the kernel an input, and note it: the notes hold all that have led to its state."""
+        self.inputs.append((name, arguments))
+        getattr(self.kernel, name)(*arguments)
 
     def reload(self) -> None:
         """Kill the kernel and start another from what was committed."""
+        assert vars(Mirror.of(self.backend)) == vars(self.mirror)
+        del self.inputs[self._inputs_stored :]
         self._open()
 
     # --- after each input -----------------------------------------------------------------------
@@ -162,7 +175,8 @@ class Driver:
     def turn(self) -> None:
         """Dispatch, take what comes out, commit, and check."""
         self.now_ms += 1
-        self.kernel.dispatch(self.now_ms)
+        self.turns += 1
+        self._give("dispatch", self.now_ms)
         self.take()
 
     def take(self) -> None:
@@ -201,15 +215,18 @@ class Driver:
     def commit(self) -> None:
         commit = self.kernel.take_commit()
         run_now(self.backend.commit(commit.delta))
+        self._inputs_stored = len(self.inputs)
         for response in commit.responses:
             self.responses.setdefault(response.key, []).append(response.text)
         self.events.extend(commit.events)
         self.invokes.update((invoke.call, invoke) for invoke in commit.invokes)
+        self.mirror.apply(commit.delta)
         if self.is_checking:
-            check_backend(self.kernel, self.backend)
+            self.mirror.check_stored(self.kernel)
 
     def check(self) -> None:
         check_state(self.kernel, self.holds)
+        self.mirror.check_pending(self.kernel)
         told = {vat: [first, *self.followers.get(vat, [])] for vat, first in self.inflight.items()}
         known = {f"{vat}/{json.loads(each)[1]}" for vat, texts in told.items() for each in texts}
         assert known == set(self.kernel._state._tables.get("inflight", {}))
@@ -237,17 +254,17 @@ class Driver:
         try:
             parsed = protocol.parse_vat_text(told, self.limits)
         except IllegalSyscall as fault:
-            self.kernel.fault(vat, fault)
+            self._give("fault", vat, fault)
         else:
             match parsed:
                 case protocol.Done():
                     if vat in self.inflight:
                         self._advance(vat)
-                    self.kernel.complete(vat, parsed)
+                    self._give("complete", vat, parsed)
                 case protocol.Failed(error=error):
                     self._lose(vat, error)
                 case _:
-                    self.kernel.fault(vat, IllegalSyscall(f"unexpected: {told!r:.200}"))
+                    self._give("fault", vat, IllegalSyscall(f"unexpected: {told!r:.200}"))
         self.turn()
 
     def lose(self, name: str, reason: str = "out of memory") -> None:
@@ -257,7 +274,7 @@ class Driver:
 
     def _lose(self, vat: str, reason: str) -> None:
         self._forget(vat)
-        self.kernel.worker_died(vat, HostFault(reason))
+        self._give("worker_died", vat, HostFault(reason))
 
     def poison(self, name: str, reason: str = "out of gas") -> None:
         """The vat's meter stops it in the middle of the delivery."""
@@ -277,7 +294,7 @@ class Driver:
         key = key or f"key-{self._requests}"
         told = json.dumps({"jsonrpc": "2.0", "id": key, "method": method, "params": params or {}})
         parsed = parse_call(told, self.limits)
-        self.kernel.request(Call(parsed.key, parsed.method, parsed.params), {})
+        self._give("request", Call(parsed.key, parsed.method, parsed.params), {})
         self.turn()
         return key
 
@@ -299,9 +316,9 @@ class Driver:
         """A service of the host's has carried out a call, or raised `value`."""
         del self.invokes[call]
         if isinstance(value, Exception):
-            self.kernel.service_failed(call, value)
+            self._give("service_failed", call, value)
         else:
-            self.kernel.service_answered(call, value)
+            self._give("service_answered", call, value)
         self.turn()
 
     def wait_until(self, now_ms: int) -> None:
@@ -310,7 +327,7 @@ class Driver:
         self.turn()
 
     def acknowledge(self, key: str) -> None:
-        self.kernel.acknowledge(key)
+        self._give("acknowledge", key)
         self.turn()
 
     def ask(self, name: str, method: str = "go", args: str = "") -> str:
@@ -395,6 +412,11 @@ class Driver:
 
     def state_of(self, name: str) -> str:
         return self.kernel.get_vat(self.vat(name)).state.value
+
+    def cluster_state_of(self, name: str) -> ClusterState:
+        cluster = self.kernel._state.get("clusters", self.kernel.get_vat(self.vat(name)).cluster)
+        assert isinstance(cluster, Cluster)
+        return cluster.state
 
     def reason_of(self, name: str) -> str:
         return self.kernel.get_vat(self.vat(name)).reason

@@ -1,6 +1,6 @@
 """What must hold of a kernel's state between any two inputs, recounted from scratch.
 
-`check_state` looks at the tables alone; `check_backend` compares them with what was made durable.
+`check_state` looks at the tables alone; a `Mirror` compares them with what was made durable.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from kernel_py.core.schema import (
 )
 from kernel_py.core.services.vat_admin import ADMIN
 from kernel_py.core.state import KernelState
-from kernel_py.core.store import MemoryBackend
+from kernel_py.core.store import Delta, MemoryBackend
 from kernel_py.core.transcripts import Chain
 from kernel_py.wire import canonical
 from kernel_py.wire.protocol import parse_transcript_entry
@@ -52,21 +52,78 @@ def check_state(kernel: Kernel, holds: Mapping[str, int] = _NO_HOLDS) -> None:
     view.check_services()
 
 
-def check_backend(kernel: Kernel, backend: MemoryBackend) -> None:
-    """Assert that a kernel started from the backend, to which every delta was committed, is this one."""
-    reloaded = KernelState.load(backend.texts)
-    assert reloaded._tables == kernel._state._tables
-    counters = kernel._state._tables.get(schema.COUNTERS, {})
-    numbers = {vat: list(entries) for vat, entries in backend.transcripts.items()}
-    assert numbers == {vat: list(range(1, row.delivered + 1)) for vat, row in counters.items() if row.delivered}
-    for vat, entries in backend.transcripts.items():
-        for number, text in list(entries.items())[-2:]:
-            assert parse_transcript_entry(canonical.load(text)).number == number, vat
-        chain = Chain(vat, kernel.get_vat(vat).hashed_from)
-        chain.verify([entries[number] for number in sorted(entries)])
-        chain.end(counters[vat].chain)
-    assert set(backend.bundles) == set(kernel._state._tables[schema.BUNDLES])
-    assert set(backend.chunks) == set(kernel._state._tables[schema.CHUNKS])
+class Mirror:
+    """What a kernel started from the store would hold; kept up to date from the deltas that are committed.
+
+    So that the comparison costs what a delta holds and not what the store does.
+    """
+
+    def __init__(
+        self, tables: dict[str, dict[str, Any]], ends: dict[str, tuple[int, str]], contents: tuple[set[str], set[str]]
+    ) -> None:
+        self._tables = tables
+        self._ends = ends
+        """Of each transcript, the last number and hash."""
+        self._bundles, self._chunks = contents
+
+    @classmethod
+    def of(cls, backend: MemoryBackend) -> Mirror:
+        mirror = cls(KernelState.load(backend.texts)._tables, {}, (set(backend.bundles), set(backend.chunks)))
+        for vat, entries in backend.transcripts.items():
+            for number in sorted(entries):
+                mirror._append(vat, number, entries[number])
+        return mirror
+
+    def copy(self) -> Mirror:
+        tables = {table: dict(rows) for table, rows in self._tables.items()}
+        return Mirror(tables, dict(self._ends), (set(self._bundles), set(self._chunks)))
+
+    def _append(self, vat: str, number: int, entry: str) -> None:
+        last, hashed = self._ends.get(vat, (0, ""))
+        assert number == last + 1, vat
+        assert parse_transcript_entry(canonical.load(entry)).number == number, vat
+        chain = Chain(vat, self._tables[schema.VATS][vat].hashed_from, last, hashed)
+        chain.verify([entry])
+        self._ends[vat] = (number, chain._chain)
+
+    def apply(self, delta: Delta) -> None:
+        for key, text in delta.puts.items():
+            table, row, value = schema.decode(key, text)
+            is_new = row not in self._tables.setdefault(table, {})
+            assert is_new == (key in delta.inserts), key
+            self._tables[table][row] = value
+        for key in delta.deletes:
+            table, _, row = key.rpartition(".")
+            del self._tables[table][row]
+            if "." in table and not self._tables[table]:
+                del self._tables[table]
+        for vat, number, entry in delta.transcript:
+            self._append(vat, number, entry)
+        for vat in delta.transcript_drops:
+            self._ends.pop(vat, None)
+        self._bundles = (self._bundles - set(delta.bundle_drops)) | set(delta.bundles)
+        self._chunks = (self._chunks - set(delta.chunk_drops)) | set(delta.chunks)
+
+    def check_stored(self, kernel: Kernel) -> None:
+        """Assert that the kernel, of which nothing is uncommitted, is what a new one would be."""
+        assert self._tables == kernel._state._tables
+        counters = self._tables[schema.COUNTERS]
+        assert self._ends == {vat: (row.delivered, row.chain) for vat, row in counters.items() if row.delivered}
+        assert self._bundles == set(self._tables[schema.BUNDLES])
+        assert self._chunks == set(self._tables[schema.CHUNKS])
+
+    def check_pending(self, kernel: Kernel) -> None:
+        """Assert that the next delta would make the store what the kernel is."""
+        state = kernel._state
+        for table in self._tables.keys() | state._tables.keys():
+            stored, rows = self._tables.get(table, _NO_ROWS), state._tables.get(table, _NO_ROWS)
+            if stored != rows:
+                for row in stored.keys() | rows.keys():
+                    if stored.get(row) != rows.get(row):
+                        assert state._dirty.get((table, row)) is (row in stored), (table, row)
+
+
+_NO_ROWS: Mapping[str, Any] = {}
 
 
 class _View:
