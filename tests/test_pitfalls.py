@@ -6,6 +6,7 @@ The others are beside what they are about: `grep -rn pitfall_ tests e2e`.
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 
@@ -131,3 +132,9 @@ def test_pitfall_20_requests_do_not_wait_for_each_other_s_writes() -> None:
         assert world.backend.commits - before < 15
 
     run_async(main())
+
+
+def test_every_pitfall_of_kernels_and_service_workers_has_a_test_that_is_named_for_it() -> None:
+    paths = [path for folder in ("tests", "e2e") for path in sorted((ROOT / folder).rglob("test_*.py"))]
+    named = {int(number) for path in paths for number in re.findall(r"def test_pitfall_(\d\d)_", path.read_text())}
+    assert set(range(1, 21)) - named == set()

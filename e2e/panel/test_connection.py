@@ -41,7 +41,7 @@ def test_an_acknowledgement_that_was_lost_is_sent_again(panel: Panel, kernel: Fa
     assert kernel.executions() == []
 
 
-def test_a_request_that_the_worker_died_of_is_sent_again(panel: Panel, kernel: FakeKernel) -> None:
+def test_pitfall_19_a_request_that_the_worker_died_of_is_sent_again(panel: Panel, kernel: FakeKernel) -> None:
     kernel.do("kernel.dieOn('send')")
     expect(panel.send("ko20", "deposit", "5")).to_contain_text("fulfilled")
 
@@ -77,7 +77,7 @@ def test_requests_made_without_a_port_wait_visibly_and_are_sent_when_there_is_on
     assert values == 2
 
 
-def test_a_port_that_is_silently_dead_is_replaced(open_panel: OpenPanel) -> None:
+def test_pitfall_19_a_port_that_is_silently_dead_is_replaced(open_panel: OpenPanel) -> None:
     panel = open_panel(fake_time=True)
     kernel = FakeKernel(panel.page)
     kernel.do("kernel.killSilently()")

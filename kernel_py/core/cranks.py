@@ -65,6 +65,9 @@ from kernel_py.wire.syscalls import (
 _FOLLOWED = (ItemKind.MESSAGE, ItemKind.NOTIFY)
 """What other deliveries may go ahead after: their replies change no entries but those that `may_begin` looks at."""
 
+_CLEAN = (ItemKind.REAP, ItemKind.OPTIONS)
+"""What does not count towards the next bringOutYourDead: nothing of the vat's code runs in it."""
+
 _IFACE = re.compile(r'"\$(\d{1,6})\.Alleged: ([^"\\]{1,100})"')
 
 
@@ -273,7 +276,8 @@ class Cranks:
         noted = annotate_entry(entry, crank, names, mark[1:3] if mark.delivered == delivered > 0 else None)
         sealed, chain = seal_entry(noted, chain)
         self._state.append_transcript(vat, done.number, sealed)
-        counters = VatCounters(done.number, dispatched, next_object, next_promise, head, tail, dirt + 1, chain)
+        dirt += inflight.kind not in _CLEAN
+        counters = VatCounters(done.number, dispatched, next_object, next_promise, head, tail, dirt, chain)
         self._state.set(schema.COUNTERS, vat, counters)
         reap_interval = self._vats[vat].reap_interval
         if reap_interval and counters.dirt >= reap_interval:

@@ -113,7 +113,7 @@ class VatCounters(NamedTuple):
         dispatched: number of the last delivery that was begun; those after `delivered` are in flight.
         next_object, next_promise: next import ids.
         queue_head: first index of its queue table; `queue_tail` is one past the last.
-        dirt: deliveries completed since the last REAP was queued.
+        dirt: deliveries completed since the last REAP was queued, those apart in which none of the vat's code runs.
         chain: hash of the last entry of the transcript, and so of all before it; "" before the first.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -149,6 +150,89 @@ def test_an_orphan_stays_as_long_as_it_is_reached(trio: Driver) -> None:
     assert counts(trio, kref) is None
 
 
+def terminate(trio: Driver) -> None:
+    trio.request("terminateVat", {"vat": trio.vat("alice")})
+
+
+def abandon(trio: Driver) -> None:
+    do(trio, "alice", ["abandonExports", ["o+5"]])
+
+
+def upgrade(trio: Driver) -> None:
+    trio.request("upgradeVat", {"vat": trio.vat("alice"), "files": {"vat.py": ""}, "source": "vat.py"})
+    trio.reply("alice")
+    trio.handle("alice", ["startVat", data("#{}")])
+
+
+@pytest.mark.parametrize("orphan", [abandon, terminate, upgrade])
+@pytest.mark.parametrize("held", ["reachable", "recognizable", "not"])
+def test_an_object_becomes_an_orphan_whoever_still_knows_it(trio: Driver, orphan: Any, held: str) -> None:
+    """Abandoned, or of a vat that ended, or of an incarnation that did."""
+    kref = give(trio, "bob")
+    if held != "reachable":
+        do(trio, "bob", ["dropImports", [BOB]])
+    if held == "not":
+        do(trio, "bob", ["retireImports", [BOB]])
+        trio.reply("alice")  # it is told to drop it
+        trio.reply("alice")  # and to retire it
+        assert counts(trio, kref) is None
+        return
+    if held == "recognizable":
+        trio.handle("alice", ["dropExports", ["o+5"]])
+    orphan(trio)
+    assert trio.kernel._references.find_owner(kref) is None
+    if held == "reachable":
+        assert counts(trio, kref) == (1, 1)
+        do(trio, "bob", send(BOB, "x", result="p+1"), subscribe("p+1"))
+        trio.handle("bob", ["notify", [["p+1", True, data(TERMINATED)]]])
+        do(trio, "bob", ["dropImports", [BOB]])
+    trio.handle("bob", ["retireImports", [BOB]])
+    assert counts(trio, kref) is None
+
+
+@pytest.mark.parametrize("second", ["drop and retire", "drop", "keep"])
+@pytest.mark.parametrize("first", ["drop and retire", "drop"])
+def test_two_importers_let_go_each_in_its_own_way(trio: Driver, first: str, second: str) -> None:
+    kref = give(trio, "bob", "carol")
+    for name, how in (("bob", first), ("carol", second)):
+        do(trio, name, *([["dropImports", ["o-50"]]] if "drop" in how else []))
+        do(trio, name, *([["retireImports", ["o-50"]]] if "retire" in how else []))
+    recognizable = [first, second].count("drop") + [first, second].count("keep")
+    reachable = [first, second].count("keep")
+    assert counts(trio, kref) == (reachable, recognizable)
+    if reachable:
+        assert trio.delivery("alice") is None
+        return
+    trio.handle("alice", ["dropExports", ["o+5"]])
+    if recognizable == 0:
+        trio.handle("alice", ["retireExports", ["o+5"]])
+        assert counts(trio, kref) is None
+    else:
+        assert trio.delivery("alice") is None
+        do(trio, "alice", ["retireExports", ["o+5"]])
+        for name, how in (("bob", first), ("carol", second)):
+            assert trio.delivery(name) == (["retireImports", ["o-50"]] if how == "drop" else None)
+
+
+def test_an_importer_passes_on_what_it_drops_in_the_same_crank(trio: Driver) -> None:
+    """The object is held by the message, and then by whoever gets it."""
+    kref = give(trio, "bob")
+    do(trio, "alice", send(BOB, "meet", CAROL))
+    trio.reply("bob")
+    do(trio, "bob", send("o-51", "take", BOB), ["dropImports", [BOB]], ["retireImports", [BOB]])
+    assert trio.delivery("alice") is None
+    trio.handle("carol", message("o+0", "take", "o-50"))
+    assert counts(trio, kref) == (1, 1)
+    do(trio, "carol", ["dropImports", ["o-50"]], ["retireImports", ["o-50"]])
+    trio.handle("alice", ["dropExports", ["o+5"]])
+
+
+def test_an_importer_may_not_retire_what_it_has_not_dropped(trio: Driver) -> None:
+    give(trio, "bob")
+    do(trio, "bob", ["retireImports", [BOB]])
+    assert trio.reason_of("bob") == "retireImports of o-50, which is still reachable"
+
+
 def test_abandoned_exports_are_orphans_and_their_former_vat_lives_on(trio: Driver) -> None:
     give(trio, "bob")
     do(trio, "alice", ["abandonExports", ["o+5"]])
@@ -216,10 +300,12 @@ def test_a_circle_of_promises_that_somebody_holds_stays(trio: Driver) -> None:
 # --- bringOutYourDead -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("interval", [2, 5])
-def test_a_vat_is_asked_for_its_garbage_after_so_many_deliveries(interval: int) -> None:
-    driver = Driver(limits=replace(ONE_BY_ONE, reap_deliveries=interval))
-    driver.launch("alice", "bob")
+@pytest.mark.parametrize("is_of_the_vat", [False, True])
+@pytest.mark.parametrize("interval", [2, 5, 17])
+def test_a_vat_is_asked_for_its_garbage_after_so_many_deliveries(interval: int, is_of_the_vat: bool) -> None:
+    driver = Driver(limits=replace(ONE_BY_ONE, reap_deliveries=3 if is_of_the_vat else interval))
+    bob = {"source": "vat.py", "reap_interval": interval}
+    driver.launch("alice", "bob", vats={"bob": bob} if is_of_the_vat else None)
     seen = []
     for _ in range(3 * interval):
         driver.ask("bob")
@@ -228,7 +314,23 @@ def test_a_vat_is_asked_for_its_garbage_after_so_many_deliveries(interval: int) 
             driver.reply("bob")
     reaps = [index for index, kind in enumerate(seen) if kind == "bringOutYourDead"]
     assert reaps[0] == interval - 1, "the start counts"
-    assert {later - earlier for earlier, later in pairwise(reaps)} == {interval}
+    assert {later - earlier for earlier, later in pairwise(reaps)} == {interval + 1}, "and that one does not"
+
+
+def test_a_vat_is_asked_after_every_delivery_or_never_if_its_cluster_file_says_so() -> None:
+    driver = Driver(limits=replace(ONE_BY_ONE, reap_deliveries=2))
+    vats = {name: {"source": "vat.py", "reap_interval": interval} for name, interval in (("bob", 1), ("carol", 0))}
+    driver.begin_launch("alice", "bob", "carol", vats=vats)
+    driver.reply("bob")
+    driver.handle("bob", ["bringOutYourDead"])
+    assert driver.delivery("bob") is None, "that one does not count"
+    driver.reply("carol")
+    driver.reply("alice")
+    for _ in range(5):
+        driver.ask("carol")
+        assert driver.delivery("carol")[0] == "message"
+        driver.reply("carol")
+    assert driver.delivery("carol") is None
 
 
 def test_garbage_is_collected_on_demand_in_one_vat_or_all(trio: Driver) -> None:

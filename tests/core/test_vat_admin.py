@@ -299,6 +299,24 @@ def test_done_is_rejected_with_what_the_vat_said_when_it_gave_up() -> None:
     assert driver.reason_of(vat) == "the vat gave up: 'sorry'"
 
 
+@pytest.mark.parametrize("is_critical", [False, True])
+@pytest.mark.parametrize("is_failure", [False, True])
+@pytest.mark.parametrize("said", [text("x"), data('#{"result":["+1",null]}')])
+def test_a_vat_leaves_happily_or_not_critical_or_not(said: JSON, is_failure: bool, is_critical: bool) -> None:
+    """What it sent before it left arrives unless it failed."""
+    driver = launch(grant={"vat_admin": {"critical": True}})
+    vat = create(driver, critical=is_critical)
+    driver.launch("carol")
+    watching = driver.request("send", {"target": driver.kref("v1", ADMIN), "method": "done", "args": ""})
+    taken = driver.request("send", {"target": driver.root(vat), "method": "take", "args": driver.root("carol")})
+    driver.reply(vat, send("o-50", "ante mortem"), ["exit", is_failure, said])
+    assert driver.result(watching)["status"] == ("rejected" if is_failure else "fulfilled")
+    assert driver.result(watching)["body"] == said["body"]
+    assert driver.result(taken)["status"] == "rejected"
+    assert driver.delivery("carol") == (None if is_failure else message("o+0", "ante mortem"))
+    assert (driver.state_of("v1") == "terminated") is is_critical
+
+
 @pytest.mark.parametrize("is_failure", [False, True])
 def test_a_vat_may_leave_with_references(is_failure: bool) -> None:
     """What it made is an orphan by then; what it was given is what it was."""
@@ -485,7 +503,7 @@ def test_the_interval_of_reaping_is_an_option() -> None:
         while driver.delivery(vat) is not None:
             seen.append(driver.delivery(vat)[0])
             driver.reply(vat)
-    assert seen == ["message", "bringOutYourDead"] * 4
+    assert seen == ["message", "bringOutYourDead", "message", "message", "bringOutYourDead", "message"]
 
 
 def test_a_change_of_options_is_told_to_the_vat_in_its_turn() -> None:

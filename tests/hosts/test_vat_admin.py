@@ -117,6 +117,17 @@ def test_created_vats_and_their_admins_outlive_the_kernel() -> None:
     assert world.do("read") == "['RemoteError: old age']"
 
 
+def test_a_vat_that_has_ended_stays_so_over_a_restart() -> None:
+    world = World()
+    world.do("create", "'worker'")
+    world.do("node", "0, 'terminate', 'old age'")
+    world.host = world.host.reopen()
+    assert world.do("ask", "0, 'add', 5").endswith("'vat terminated')")
+    vats = world.host.request("status")["vats"]
+    assert [(vat["name"], vat["state"]) for vat in vats] == [("foreman", "running"), ("worker", "terminated")]
+    assert world.host.kernel.living_vats() == ["v1"]
+
+
 def test_a_created_vat_is_upgraded_and_keeps_what_is_durable() -> None:
     world = World()
     world.do("create", "'worker'")
