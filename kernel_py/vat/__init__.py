@@ -2,7 +2,7 @@
 
 What a vat's code imports:
 
-    from kernel_py.vat import E, Exo, M, Nat, Promise, facet, far, make_promise
+    from kernel_py.vat import E, Exo, M, Nat, Promise, facet, far, make_promise, make_revocable
     from kernel_py.vat import Durable, DurableMap, Facet, field, watch_promise
 """
 
@@ -20,6 +20,7 @@ from kernel_py.vat.collections import (
 from kernel_py.vat.durable import Durable, Facet, Virtual, facet, field
 from kernel_py.vat.eventual import E
 from kernel_py.vat.exo import Exo, far
+from kernel_py.vat.forwarders import make_revocable
 from kernel_py.vat.guards import Guard
 from kernel_py.vat.patterns import M, Nat
 from kernel_py.vat.presence import Presence
@@ -59,5 +60,6 @@ __all__ = [
     "field",
     "make_guard",
     "make_promise",
+    "make_revocable",
     "watch_promise",
 ]

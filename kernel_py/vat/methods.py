@@ -70,7 +70,8 @@ def find_method(target: object, name: str) -> Callable[..., Any] | None:
             if not _is_method(member):
                 return None
             return _guard_member(member, member.__get__(target, cls), klass)
-    return None
+    find = getattr(cls, "_find_method_", None)  # of a forwarder, whose methods are another object's
+    return None if find is None else cast("Callable[..., Any]", find(target, name))
 
 
 def _is_method(member: object) -> bool:

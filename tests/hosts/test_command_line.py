@@ -93,6 +93,29 @@ def test_the_bank_runs_and_prints_its_messages(shell: Shell) -> None:
     assert out.splitlines()[-1].startswith("cluster bank (c1) is launched; its root is ko20: {'audit': ")
 
 
+SLEEPER = """
+from kernel_py.vat import E, Exo
+
+class Sleeper(Exo):
+    def bootstrap(self, vats, services):
+        self.timer = services["timer"]
+        self.sleep()
+
+    async def sleep(self):
+        await E(self.timer).delay(0.2)
+        print("awake")
+
+def build_root_object(powers, parameters, baggage):
+    return Sleeper()
+"""
+
+
+def test_a_run_does_not_end_before_its_timers(shell: Shell) -> None:
+    source = SLEEPER.replace("self.sleep()", "self.going = E(self).sleep()", 1)
+    cluster = shell.write_cluster(source, services=["timer"])
+    assert "awake" in shell.run("run", cluster, "--store", "s.db")
+
+
 def test_the_log_is_json_lines_on_demand(shell: Shell) -> None:
     events = shell.json("run", "examples/bank")
     assert {event["class"] for event in events} >= {"Sent", "Got", "Fulfilled", "Rejected", "Notified", "Console"}

@@ -171,7 +171,7 @@ def _on_event(printer: Printer, stop: asyncio.Event) -> Callable[[dict[str, Any]
 @click.argument("cluster", type=click.Path(path_type=Path, exists=True), required=False)
 @_new_store
 @_json
-@click.option("--stay", is_flag=True, help="Go on when nothing is left to do, until Ctrl-C.")
+@click.option("--stay", is_flag=True, help="Go on when nothing is left to do and no timer is set, until Ctrl-C.")
 @click.option(
     "--serve",
     is_flag=True,
@@ -206,7 +206,7 @@ def run(cluster: Path | None, store: Path, **options: Any) -> None:
                     await _until(stop, _launch(kernel, launch, printer))
                 if served is not None:
                     await _until(stop, served.wait())
-                await _until(stop, kernel.idle())
+                await _until(stop, kernel.finished())
                 if options["stay"]:
                     await stop.wait()
             except _Stopped:

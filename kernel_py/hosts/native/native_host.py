@@ -176,6 +176,14 @@ class NativeKernel:
         if self.host.failure is not None:
             raise self.host.failure
 
+    async def finished(self) -> None:
+        """Wait until nothing is left to do, and no timer is set. Raises what `idle` raises."""
+        await self.idle()
+        while self.host.kernel.next_due_ms is not None:
+            self._changed.clear()
+            await self._changed.wait()  # after a timer, the host is busy at least with its commit
+            await self.idle()
+
     async def _raise_if_stuck(self) -> None:
         vats = (await self.request("status"))["vats"]
         working = [vat for vat in vats if vat["inflight"]]
