@@ -17,6 +17,11 @@ is sent, and its response is kept until the client acknowledges it. Queries chan
 | status | | kernel, clusters, vats |
 | objects | vat?, offset?, limit? | objects, total |
 | promise | promise | settled, or {status: "pending"} |
+| provideVat | vat | {}: the vat comes into memory as soon as there is room |
+| keepVat | vat, keep | {}: the vat is provided, and only sent away for want of memory; or is treated as all others |
+| evictVat | vat | evicted: whether the vat was at rest, and goes |
+
+The last three are the host's, and of the moment: which vats are in memory is no state of the kernel's.
 
 settled is ``{status: "fulfilled" | "rejected", value, body, slots}``; value is the Python form, for people.
 """
@@ -64,6 +69,7 @@ COMMANDS = (
     "collectGarbage",
 )
 QUERIES = ("status", "objects", "promise")
+WAREHOUSE = ("provideVat", "keepVat", "evictVat")
 OBJECTS_LIMIT = 500
 
 _TEXT = {"type": "string"}
@@ -100,6 +106,9 @@ PARAMS: dict[str, dict[str, Any]] = {
     "status": _params({}),
     "objects": _params({}, {"vat": _TEXT, "offset": _COUNT, "limit": _COUNT}),
     "promise": _params({"promise": _TEXT}),
+    "provideVat": _params({"vat": _TEXT}),
+    "keepVat": _params({"vat": _TEXT, "keep": {"type": "boolean"}}),
+    "evictVat": _params({"vat": _TEXT}),
 }
 
 _KEY = re.compile(r"[A-Za-z0-9_\-]+")

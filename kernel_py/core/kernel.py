@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from kernel_py.core import kmarshal, schema
+from kernel_py.core import jsonschema, kmarshal, schema
 from kernel_py.core.bundles import Bundles
 from kernel_py.core.cluster_config import VAT_KINDS
 from kernel_py.core.clusters import Clusters
@@ -30,6 +30,7 @@ from kernel_py.core.control import (
     COMMANDS,
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
+    PARAMS,
     QUERIES,
     Call,
     Control,
@@ -377,6 +378,24 @@ class Kernel:
         if self._vats.is_alive(vat):
             self._log.fault(vat, "NoSnapshot", cut_middle(reason, self._limits.error_chars_max))
             self._transact(lambda: self._vats.snapshots.mark(vat))
+
+    def parse_living_vat(self, call: Call) -> str:
+        """The vat that a request about realms names.
+
+        Raises:
+            RequestError: the request is malformed, or there is no such vat.
+        """
+        jsonschema.validate(call.params, PARAMS[call.method], "params")
+        return self._control.parse_living_vat(call.params["vat"])
+
+    def note_recent(self, vats: list[str]) -> None:
+        """Keep for the host which vats were in memory last; no part of the kernel looks at it."""
+        if vats != self.get_recent():
+            self._transact(lambda: self._state.set(schema.KERNEL, schema.RECENT, vats))
+
+    def get_recent(self) -> list[str]:
+        """What `note_recent` was told last."""
+        return list(self._state.get(schema.KERNEL, schema.RECENT) or [])
 
     def heap_differs(self, vat: str, delivered: int, expected: str, actual: str) -> None:
         """A vat that was replayed has another heap than it had, though it did the same: it goes on."""

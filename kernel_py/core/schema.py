@@ -405,6 +405,7 @@ NEXT_RANDOM = "nextRandom"
 CRANKS = "cranks"
 VERSION = "schema"
 SEED = "seed"
+RECENT = "recent"
 
 FIRST_NUMBERS = {
     NEXT_OBJECT: 20,

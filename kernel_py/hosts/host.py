@@ -88,7 +88,15 @@ class KernelHost:
         self._services = {service.declared.name: service for service in services}
         self._limits = limits
         self._kinds = kinds
-        self._realms = Realms(backend=backend, workers=workers, spawn=spawn, settled=self._settled, limits=limits)
+        self._realms = Realms(
+            backend=backend,
+            workers=workers,
+            spawn=spawn,
+            clock_ms=clock_ms,
+            settled=self._settled,
+            check=self._pump,
+            limits=limits,
+        )
         self._clients: dict[Client, None] = {}
         self._askers: dict[str, list[Client]] = {}
         self._kernel: Kernel | None = None
@@ -188,8 +196,27 @@ class KernelHost:
             case _ if not call.key:
                 refusal = RequestError(f"{call.method!r:.100} needs an id: its answer would be lost")
                 client.send(control.dump_error(None, control.INVALID_REQUEST, refusal))
+            case _ if call.method in control.WAREHOUSE and self.failure is None:
+                client.send(self._move(call))
+                self._pump()
             case _:
                 self._request(client, call)
+
+    def _move(self, call: control.Call) -> str:
+        """Carry out a request about which vats are in memory."""
+        try:
+            vat = self.kernel.parse_living_vat(call)
+        except RequestError as error:
+            return control.dump_error(call.key, control.INVALID_PARAMS, error)
+        result: dict[str, Any] = {}
+        match call.method:
+            case "provideVat":
+                self._realms.provide(vat)
+            case "keepVat":
+                self._realms.keep(vat, is_kept=call.params["keep"])
+            case _:
+                result["evicted"] = self._realms.evict(vat)
+        return control.dump_result(call.key, result)
 
     def _request(self, client: Client, call: control.Call) -> None:
         if self.failure is not None:
@@ -206,7 +233,7 @@ class KernelHost:
             self._pump()
 
     def _describe(self) -> dict[str, Any]:
-        return {"kernel": self.status, "vats": self._realms.describe()}
+        return {"kernel": self.status | self._realms.describe_warehouse(), "vats": self._realms.describe()}
 
     def _observe(self) -> None:
         if self._kernel is not None:
@@ -279,6 +306,7 @@ class KernelHost:
             self._fail(error)
             return
         self._realms.carry_out(actions)
+        self._realms.admit()
         self._set_timer(kernel.next_due_ms)
         if not self._is_committing and not self._is_exporting:
             self._is_committing = True
@@ -357,6 +385,7 @@ class KernelHost:
 
     def close(self) -> None:
         """The host's process goes on without it: no timer fires any more."""
+        self._realms.close()
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None

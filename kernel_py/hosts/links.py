@@ -75,6 +75,7 @@ class Link:
         base: the image that the realm started from, "" if its heap cannot be had.
         due_at: the delivery after which its heap is wanted.
         snapshot: what it is being restored from.
+        is_leaving: once its heap is there, the realm is ended.
         marks: digests of the heap that are awaited, by delivery, with their bases.
         generation: counts realms, so that what belongs to an earlier one is told apart.
     """
@@ -89,6 +90,7 @@ class Link:
     base: str = ""
     due_at: int = 0
     snapshot: Snapshot | None = None
+    is_leaving: bool = False
     marks: dict[int, tuple[str, str]] = field(default_factory=dict)
 
     def is_due(self, delivered: int) -> bool:

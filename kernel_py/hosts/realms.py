@@ -8,6 +8,7 @@ that comes back has little to do again. The vat is then as after a replay, and i
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from kernel_py.core.schema import Snapshot
 from kernel_py.core.store import Backend
 from kernel_py.hosts.links import Link, LinkState, is_reusable
 from kernel_py.hosts.loading import Loading
+from kernel_py.hosts.warehouse import Warehouse
 from kernel_py.wire import canonical, protocol
 from kernel_py.wire.errors import HostFault, IllegalSyscall, KernelBug, KernelError
 from kernel_py.wire.limits import Limits
@@ -50,7 +52,9 @@ class Realms:
     """The realms of one kernel.
 
     Args:
+        clock_ms: the time.
         settled: waits until what has happened so far is durable.
+        check: has `admit` called.
     """
 
     def __init__(
@@ -59,14 +63,20 @@ class Realms:
         backend: Backend,
         workers: Workers,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
+        clock_ms: Callable[[], int],
         settled: Callable[[], Awaitable[None]],
+        check: Callable[[], None],
         limits: Limits,
     ) -> None:
         self._backend = backend
         self._workers = workers
         self._spawn = spawn
+        self._clock_ms = clock_ms
         self._settled = settled
+        self._check = check
         self._limits = limits
+        self._warehouse = Warehouse(limits)
+        self._timer: asyncio.TimerHandle | None = None
         self._kernel: Kernel | None = None
         self._links: dict[str, Link] = {}
 
@@ -80,16 +90,24 @@ class Realms:
     def begin(self, kernel: Kernel) -> None:
         """The kernel is there; realms of vats that are no more are ended."""
         self._kernel = kernel
+        living = dict.fromkeys(kernel.living_vats())
         for vat in list(self._links):
-            if vat not in kernel.living_vats():
+            if vat in living:
+                self._warehouse.came_in(vat, self._clock_ms())
+            else:
                 del self._links[vat]
                 self._workers.destroy(vat)
+        self._warehouse.begin([vat for vat in kernel.get_recent() if vat in living and vat not in self._links])
 
     @property
     def kernel(self) -> Kernel:
         if self._kernel is None:
             raise KernelBug("the host has not booted")
         return self._kernel
+
+    def describe_warehouse(self) -> dict[str, int]:
+        """For the status: how many vats are in memory, may be, and wait."""
+        return self._warehouse.describe()
 
     def describe(self) -> dict[str, Any]:
         """The status of each vat's realm."""
@@ -105,6 +123,7 @@ class Realms:
             link = self._links.pop(vat, None)
             if link is not None:
                 link.generation += 1
+            self._warehouse.forget(vat)
             self._workers.destroy(vat)
         for vat in dict.fromkeys(actions.restarts):  # an upgrade that is stopped asks for it twice
             self._restart(vat)
@@ -117,7 +136,7 @@ class Realms:
             if link.state is LinkState.READY:
                 self._flush(vat, link)
             elif link.can("create"):
-                self._create(vat, link)
+                self._warehouse.want(vat)
 
     # --- what realms say ------------------------------------------------------------------------
 
@@ -164,11 +183,14 @@ class Realms:
         link.sent.popleft()
         link.failures = 0
         link.memory_bytes = done.usage.memory_bytes
+        self._warehouse.used(vat, self._clock_ms(), done.usage.memory_bytes)
         self.kernel.complete(vat, done)
         if done.poison is not None:
             self._abandon(vat, link)
-        elif link.is_due(done.number) and not link.sent and self.kernel.is_alive(vat):
-            self._look(vat, link)
+        elif not link.sent and self.kernel.is_alive(vat):
+            if not link.waiting:
+                self._warehouse.rested(vat)
+            self._flush(vat, link)
 
     def _take_hello(self, vat: str, link: Link, hello: protocol.Hello) -> None:
         if link.state is LinkState.RESTORING and link.snapshot is not None:
@@ -254,6 +276,7 @@ class Realms:
         link.step("break")
         link.reason = reason
         link.generation += 1
+        self._warehouse.left(vat)
         self._workers.destroy(vat)
 
     def _restart(self, vat: str) -> None:
@@ -267,17 +290,14 @@ class Realms:
         self._abandon(vat, link)
         link.waiting.extend(delivery.text for delivery in self.kernel.get_inflight(vat))
         if link.waiting:
-            self._create(vat, link)
+            self._warehouse.want(vat)
 
     def _recreate(self, vat: str, link: Link) -> None:
         """The realm is not where the record is: rewind the vat by replaying it in a new one."""
         self._workers.destroy(vat)
         link.waiting.extendleft(reversed(link.sent))
         link.sent.clear()
-        link.step("lost")
-        link.generation += 1
-        if link.waiting:
-            self._create(vat, link)
+        self._end(vat, link)
 
     def _abandon(self, vat: str, link: Link) -> None:
         """End the realm; the kernel knows what is to be delivered to the next one."""
@@ -285,6 +305,8 @@ class Realms:
         if link.can("lost"):
             link.step("lost")
         link.generation += 1
+        link.is_leaving = False
+        self._warehouse.left(vat)
         link.sent.clear()
         link.waiting.clear()
 
@@ -301,16 +323,111 @@ class Realms:
 
     def _create(self, vat: str, link: Link) -> None:
         record = self.kernel.get_vat(vat)
+        self._warehouse.came_in(vat, self._clock_ms())
         link.step("create")
         self._workers.create(vat, record.incarnation, record.kind)
 
     def _flush(self, vat: str, link: Link) -> None:
-        if link.is_due(self.kernel.get_delivered(vat)) and not link.sent:
-            self._look(vat, link)
-        elif link.waiting and not link.is_due(self.kernel.get_delivered(vat)):
+        if link.is_due(self.kernel.get_delivered(vat)):
+            if not link.sent:
+                self._look(vat, link)
+        elif self._warehouse.is_turn_over(vat):
+            if not link.sent:
+                self._evict(vat, link)
+        elif link.waiting:
+            if not link.sent:
+                self._warehouse.began(vat, self._clock_ms())
             self._workers.post(vat, "\n".join(link.waiting))
             link.sent.extend(link.waiting)
             link.waiting.clear()
+
+    # --- the warehouse --------------------------------------------------------------------------
+
+    def admit(self) -> None:
+        """Let in who waits and has room; send away who must go. Called after every input."""
+        now_ms = self._clock_ms()
+        if self._limits.vats_preloaded_max and not self.kernel.is_busy:
+            self.kernel.note_recent(self._warehouse.list_recent())
+        if not self._warehouse.needs_check(now_ms):
+            return
+        for vat in self._warehouse.list_leaving(now_ms, self._is_busy):
+            self._evict(vat, self._links[vat])
+        while (waiting := self._warehouse.find_next(now_ms, self._is_busy)) is not None:
+            self._bring_in(waiting)
+        preload = self._warehouse.find_preload(now_ms, self._is_busy)
+        if preload is not None:
+            self._bring_in(preload)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due_ms = self._warehouse.plan_check(now_ms, self._is_busy)
+        if due_ms is not None:
+            self._timer = asyncio.get_running_loop().call_later((due_ms - now_ms) / 1000, self._check)
+
+    def close(self) -> None:
+        """Nothing is done any more by itself."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+
+    def provide(self, vat: str) -> None:
+        """Have a living vat in memory although nothing is delivered to it."""
+        if self._link(vat).can("create"):
+            self._warehouse.want(vat)
+
+    def evict(self, vat: str) -> bool:
+        """Send a vat away, if it is at rest. Returns whether it was."""
+        link = self._links.get(vat)
+        if link is None or self._is_busy(vat):
+            return False
+        self._evict(vat, link)
+        return True
+
+    def keep(self, vat: str, *, is_kept: bool) -> None:
+        """Do not send a vat away but for want of memory; or treat it as all others."""
+        if is_kept:
+            self._warehouse.pinned[vat] = None
+            self.provide(vat)
+        else:
+            self._warehouse.pinned.pop(vat, None)
+
+    def _is_busy(self, vat: str) -> bool:
+        link = self._links.get(vat)
+        return link is None or link.state is not LinkState.READY or bool(link.sent or link.waiting)
+
+    def _bring_in(self, vat: str) -> None:
+        link = self._link(vat)
+        if link.can("create"):
+            self._create(vat, link)
+        else:
+            self._warehouse.forget_wish(vat)
+
+    def _evict(self, vat: str, link: Link) -> None:
+        """End the realm of a vat at rest, after a last look at its heap if it has one."""
+        delivered = self.kernel.get_delivered(vat)
+        newest = self.kernel.find_snapshot(vat, link.base) if link.base else None
+        is_behind = newest is None or newest.delivered < delivered
+        if link.base and is_behind and self.kernel.get_mark(vat).delivered < delivered:
+            link.is_leaving = True
+            self._warehouse.leaving(vat, is_leaving=True)
+            self._look(vat, link)
+        else:
+            self._leave(vat, link)
+
+    def _leave(self, vat: str, link: Link) -> None:
+        self._workers.destroy(vat)
+        self._end(vat, link)
+        if not link.waiting and not link.reason:
+            del self._links[vat]
+
+    def _end(self, vat: str, link: Link) -> None:
+        """The realm is ended; another is wanted if there is something to do."""
+        link.step("lost")
+        link.generation += 1
+        link.is_leaving = False
+        self._warehouse.left(vat)
+        if link.waiting:
+            self._warehouse.want(vat)
 
     # --- heaps ----------------------------------------------------------------------------------
 
@@ -347,6 +464,11 @@ class Realms:
             action()
         except HostFault as fault:
             self._give_up_heap(vat, str(fault))
+        is_leaving, link.is_leaving = link.is_leaving, False
+        self._warehouse.leaving(vat, is_leaving=False)
+        if is_leaving and (not link.waiting or self._warehouse.is_turn_over(vat)):
+            self._leave(vat, link)
+            return
         link.step("replay")
         self._workers.post(vat, protocol.dump_go(self.kernel.get_delivered(vat)))
 

@@ -78,6 +78,19 @@ class Limits:
     """Redirects followed for one request."""
     fetch_seconds_max: int = 60
     """Time for one request with its redirects: the host is kept alive so long."""
+    vats_online_max: int = 50
+    """Vats in memory at a time (SwingSet's figure): a realm of Python takes some 50 MiB."""
+    vats_preloaded_max: int = 0
+    """Vats that are brought into memory after a start because they were there before; at most half of those that may
+    be. None where a host is started for a single request."""
+    vats_memory_bytes_max: int = 4_000_000_000
+    """Memory of all vats by their own account, beyond which those at rest are sent away."""
+    vat_idle_seconds_max: int = 3_600
+    """Time without a delivery after which a vat is sent away."""
+    vat_stuck_seconds: int = 20
+    """Time without a reply after which a busy vat's place is given to others: it may hang for ever."""
+    vat_turn_deliveries: int = 100
+    """Deliveries after which a vat that is never at rest gives its place up, if others wait for one."""
     snapshot_first_deliveries: int = 3
     """Deliveries of an incarnation after which its first snapshot is taken (SwingSet's figure): what starting cost is
     not done again."""

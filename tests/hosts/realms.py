@@ -155,6 +155,7 @@ class World:
         self.base = "log-1"
         self.littered = ""
         self.refuses = ""
+        self.realms_most = 0
         self.restored: list[tuple[str, int]] = []
         self.due_ms: int | None = None
 
@@ -165,6 +166,7 @@ class World:
         self.created.append(vat)
         self.realms[vat] = Realm(self, vat, incarnation)
         self.realms[vat].connect()
+        self.realms_most = max(self.realms_most, len(self.realms))
 
     def post(self, vat: str, text: str) -> None:
         if vat in self.realms:
