@@ -2,7 +2,8 @@ import { defineConfig, globalIgnores } from "eslint/config";
 import tseslint from "typescript-eslint";
 
 export default defineConfig(
-  globalIgnores(["dist", ".cache", "node_modules", ".venv", "out"]),
+  // AssemblyScript is not TypeScript.
+  globalIgnores(["dist", ".cache", "node_modules", ".venv", "out", "examples/wasm", "tests/wasm/modules"]),
   {
     files: ["**/*.ts", "**/*.tsx"],
     extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],

@@ -6,6 +6,7 @@ import hashlib
 
 import pytest
 
+from scripts.assemblyscript import compile_source, find_sources
 from scripts.wat import ROOT, find_texts, translate
 
 pytestmark = pytest.mark.native
@@ -14,6 +15,11 @@ pytestmark = pytest.mark.native
 @pytest.mark.parametrize("path", list(find_texts()), ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_binary_is_that_of_the_text(path):
     assert path.with_suffix(".wasm").read_bytes() == translate(path), "stale: python -m scripts.wat"
+
+
+@pytest.mark.parametrize("path", find_sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_binary_is_that_of_the_source_in_assemblyscript(path):
+    assert path.with_suffix(".wasm").read_bytes() == compile_source(path), "stale: python -m scripts.assemblyscript"
 
 
 DIGESTS = [line.split() for line in (ROOT / "scripts" / "guests.sha256").read_text().splitlines()]

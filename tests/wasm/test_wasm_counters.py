@@ -22,6 +22,7 @@ PYTHON = (EXAMPLES / "counter" / "counter.py").read_text()
 GUESTS = {
     "wat": (EXAMPLES / "wasm" / "counter.wasm").read_bytes(),
     "c": (EXAMPLES / "wasm" / "counter_c.wasm").read_bytes(),
+    "as": (EXAMPLES / "wasm" / "counter_as.wasm").read_bytes(),
 }
 
 
