@@ -1,7 +1,7 @@
 """Compile every vat in AssemblyScript beside which a binary is kept: ``python -m scripts.assemblyscript``.
 
-The compiler comes with the npm packages, pinned; the same source gives the same bytes. The binaries are in the repository
-for readers, and tests, that have no Node; `tests/wasm/test_modules.py` fails when one is stale.
+The compiler comes with the npm packages, pinned; the same source gives the same bytes. The binaries are in the
+repository for readers, and tests, that have no Node; `tests/wasm/test_modules.py` fails when one is stale.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scripts.wat import FOLDERS, ROOT
 
-_ABORT = "examples/wasm/src/kernel/abort"
+_OPTIONS = ("-O3", "--noAssert", "--runtime", "incremental", "--use", "abort=examples/wasm/src/kernel/abort")
 
 
 def find_sources() -> list[Path]:
@@ -23,12 +23,9 @@ def compile_source(path: Path) -> bytes:
     """The module of a source."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "module.wasm"
-        subprocess.run(
-            [ROOT / "node_modules/.bin/asc", path.relative_to(ROOT), "--outFile", out, "-O3", "--noAssert"]
-            + ["--runtime", "incremental", "--use", f"abort={_ABORT}"],
-            cwd=ROOT,
-            check=True,
-        )
+        asc = ROOT / "node_modules/.bin/asc"
+        command: list[str | Path] = [asc, path.relative_to(ROOT), "--outFile", out, *_OPTIONS]
+        subprocess.run(command, cwd=ROOT, check=True)
         return out.read_bytes()
 
 

@@ -81,21 +81,28 @@ class Loading:
             yield self._look(mark.delivered, (mark.base, mark.digest))
 
     def _split(self, first: int, entries: list[str]) -> Iterator[str]:
-        """Replays of at most REPLAY_CHARS_MAX characters or one entry, and looks at the heap between them."""
+        """Replays of at most REPLAY_CHARS_MAX characters or one entry, and looks at the heap between them.
+
+        Each entry is a text of its own: between two texts a realm can give a sign of life.
+        """
         batch: list[str] = []
         room = REPLAY_CHARS_MAX
         for number, entry in enumerate(entries, first):
             mark = protocol.find_mark(entry) if number > self._restored + 1 else None
             if batch and (mark is not None or len(entry) > room):
-                yield protocol.dump_replay(batch)
+                yield _dump_replays(batch)
                 batch, room = [], REPLAY_CHARS_MAX
             if mark is not None:
                 yield self._look(number - 1, mark)
             batch.append(entry)
             room -= len(entry)
         if batch:
-            yield protocol.dump_replay(batch)
+            yield _dump_replays(batch)
 
     def _look(self, delivered: int, mark: tuple[str, str]) -> str:
         self.marks[delivered] = mark
         return protocol.dump_snapshot(is_check=True)
+
+
+def _dump_replays(entries: list[str]) -> str:
+    return "\n".join(protocol.dump_replay([entry]) for entry in entries)

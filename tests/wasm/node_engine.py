@@ -60,11 +60,7 @@ class NodeEngine:
 
 
 class NodeSession:
-    """As `kernel_py.vat.session.VatSession`.
-
-    Attributes:
-        gas, memory: what the last delivery has used, and a digest of all memory after it.
-    """
+    """As `kernel_py.vat.session.VatSession`."""
 
     def __init__(self, program: Path, limits: Limits, wasm_limits: WasmLimits) -> None:
         self._wasm_limits = wasm_limits
@@ -72,23 +68,25 @@ class NodeSession:
             ["node", program, dump_limits(limits, wasm_limits)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-        self.gas = 0
-        self.memory = ""
 
     def hello(self) -> str:
         [hello] = self.receive("")
         return hello
 
     def receive(self, text: str) -> list[str]:
+        said = self.tell(text)
+        if "lost" in said:
+            return [json.dumps(["failed", said["lost"]])]
+        return [] if said["answer"] is None else [said["answer"]]
+
+    def tell(self, text: str) -> dict[str, Any]:
+        """The answer, what the vat has used, and a digest of its memory; or "lost" and why."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(dump_input(text, self._wasm_limits) + "\n")
         self._process.stdin.flush()
-        said = json.loads(self._process.stdout.readline())
-        if "lost" in said:
-            return [json.dumps(["failed", said["lost"]])]
-        self.gas, self.memory = said["gas"], said["memory"]
-        return [] if said["answer"] is None else [said["answer"]]
+        said: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return said
 
     def close(self) -> None:
         self._process.kill()

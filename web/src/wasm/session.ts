@@ -47,6 +47,8 @@ export class WasmSession {
   #spec: Spec | null = null;
   #vat: WasmVat | null = null;
   #delivered = 0;
+  /** What was delivered at the last "snapshot". */
+  #marked = 0;
   /** By number, the deliveries whose answers the kernel may not have, and the answers. */
   readonly #answered = new Map<number, readonly [text: string, done: string]>();
 
@@ -63,7 +65,8 @@ export class WasmSession {
   /** The first text for a new port. */
   hello(): string {
     const { vat, incarnation } = this.#spec ?? { vat: null, incarnation: 0 };
-    return dump(["hello", { protocol: PROTOCOL_VERSION, vat, incarnation, delivered: this.#delivered }]);
+    const marked = this.#marked === 0 ? {} : { marked: this.#marked };
+    return dump(["hello", { protocol: PROTOCOL_VERSION, vat, incarnation, delivered: this.#delivered, ...marked }]);
   }
 
   /** Take one text from the kernel; the text to send back, or null. Rejects with a HostFailure only. */
@@ -98,6 +101,8 @@ export class WasmSession {
         return await this.#upgrade(parseSpec(rest[0]));
       case "replay":
         return this.#replay(parseList({ entries: rest[0] }, "entries"));
+      case "snapshot":
+        return this.#settle();
       case "go":
         return this.#go(parseInteger({ delivered: rest[0] }, "delivered"));
       default:
@@ -139,8 +144,17 @@ export class WasmSession {
     return null;
   }
 
+  /** A guest is as small as it can be. The kernel has every answer that it can have: it need not be given again. */
+  #settle(): string | null {
+    if (this.#phase === "fresh") return this.#fail("a snapshot came before start");
+    this.#phase = "replaying";
+    this.#marked = this.#delivered;
+    this.#answered.clear();
+    return null;
+  }
+
   #go(delivered: number): string {
-    if (this.#phase !== "replaying") return this.#fail("go comes once, after start and the replay");
+    if (this.#phase === "fresh") return this.#fail("go came before start");
     if (delivered !== this.#delivered)
       return this.#fail(`the kernel counts ${delivered} deliveries, the replay had ${this.#delivered}`);
     this.#phase = "ready";
