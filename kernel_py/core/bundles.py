@@ -6,26 +6,22 @@ replayed from its first delivery.
 
 from __future__ import annotations
 
-import hashlib
-
 from kernel_py.core import schema
+from kernel_py.core.crypto import Crypto
 from kernel_py.core.state import KernelState
 from kernel_py.wire.errors import KernelBug
-
-
-def bundle_id(text: str) -> str:
-    return f"b1-{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 class Bundles:
     """The bundle table over one state."""
 
-    def __init__(self, state: KernelState) -> None:
+    def __init__(self, state: KernelState, crypto: Crypto) -> None:
         self._state = state
+        self._crypto = crypto
 
     def add(self, text: str) -> str:
         """Store a bundle for one more user; its id."""
-        bundle = bundle_id(text)
+        bundle = f"b1-{self._crypto.digest(text)}"
         if self._state.get(schema.BUNDLES, bundle) is None:
             self._state.add_bundle(bundle, text)
             self._state.set(schema.BUNDLES, bundle, 0)

@@ -24,6 +24,7 @@ from typing import Any
 
 from kernel_py.core import kmarshal, schema
 from kernel_py.core.garbage import Garbage
+from kernel_py.core.interceptors import Part
 from kernel_py.core.outputs import Deliver
 from kernel_py.core.promises import Promises
 from kernel_py.core.queues import message_mentions
@@ -51,8 +52,8 @@ from kernel_py.wire.limits import Limits
 from kernel_py.wire.refs import ROOT_VREF, Kref, Vref, is_promise
 from kernel_py.wire.syscalls import (
     Exit,
+    RefOp,
     RefSyscall,
-    Resolution,
     Resolve,
     Send,
     Subscribe,
@@ -61,6 +62,15 @@ from kernel_py.wire.syscalls import (
     mentioned_vrefs,
     parse_syscall,
 )
+
+Where = tuple[str, int]
+"""A vat and the number of its delivery."""
+
+Handlers = Mapping[str, Callable[[Where, Any], Exit | None]]
+"""What carries out a syscall, by its name. Called once the whole batch is known to be well-formed; it checks what the
+vat may, and raises IllegalSyscall. It returns an exit that the vat asked for."""
+
+_NAMES: dict[type[Syscall], str] = {Send: "send", Subscribe: "subscribe", Resolve: "resolve", Exit: "exit"}
 
 _FOLLOWED = (ItemKind.MESSAGE, ItemKind.NOTIFY)
 """What other deliveries may go ahead after: their replies change no entries but those that `may_begin` looks at."""
@@ -74,7 +84,9 @@ _IFACE = re.compile(r'"\$(\d{1,6})\.Alleged: ([^"\\]{1,100})"')
 class Cranks:
     """Dispatch and completion over one state."""
 
-    def __init__(self, shared: Shared, promises: Promises, garbage: Garbage) -> None:
+    def __init__(
+        self, shared: Shared, promises: Promises, garbage: Garbage, choose_handlers: Callable[[Handlers], Handlers]
+    ) -> None:
         self._state = shared.state
         self._references = shared.references
         self._queues = shared.queues
@@ -86,6 +98,16 @@ class Cranks:
         self._inflight: Mapping[str, Inflight] = shared.state.view(schema.INFLIGHT)
         self._vats: Mapping[str, Vat] = shared.state.view(schema.VATS)
         self._marks: Mapping[str, Mark] = shared.state.view(schema.MARKS)
+        self._interceptors = shared.interceptors
+        self._handlers = choose_handlers(
+            {
+                "send": self._apply_send,
+                "subscribe": self._apply_subscribe,
+                "resolve": self._apply_resolve,
+                "exit": self._apply_exit,
+                **dict.fromkeys([op.value for op in RefOp], self._apply_collection),
+            }
+        )
         self.begin_upgrade: Callable[[str], CapData]
         self.retire_old: Callable[[str], None]
 
@@ -300,26 +322,32 @@ class Cranks:
             names[ROOT_VREF] = self._state.get(schema.VATS, vat).root
         return names
 
-    def _apply_batch(self, where: tuple[str, int], syscalls: Sequence[Syscall]) -> Exit | None:
+    def _apply_batch(self, where: Where, syscalls: Sequence[Syscall]) -> Exit | None:
         leave: Exit | None = None
+        is_watched = self._interceptors.is_on(Part.SYSCALLS)
         for syscall in syscalls:
-            match syscall:
-                case Send():
-                    self._apply_send(where, syscall)
-                case Subscribe(promise=promise):
-                    vat = where[0]
-                    self._promises.subscribe(vat, self._references.vref_to_kref(vat, promise))
-                case Resolve(resolutions=resolutions):
-                    self._apply_resolve(where, resolutions)
-                case Exit():
-                    if not syscall.is_failure and _is_promise(syscall.info):
-                        raise IllegalSyscall("cannot leave with a promise")
-                    info = self.data_to_kernel(where[0], syscall.info)
-                    if leave is None:
-                        leave = Exit(syscall.is_failure, syscall.info if syscall.is_failure else info)
-                case RefSyscall():
-                    self._garbage.apply(where[0], syscall, self._find_ahead(*where))
+            name = syscall.op.value if isinstance(syscall, RefSyscall) else _NAMES[type(syscall)]
+            handle = self._handlers[name]
+            if is_watched:
+                asked = self._interceptors.call(Part.SYSCALLS, name, handle, where, syscall)
+            else:
+                asked = handle(where, syscall)
+            if leave is None:
+                leave = asked
         return leave
+
+    def _apply_subscribe(self, where: Where, syscall: Subscribe) -> None:
+        vat = where[0]
+        self._promises.subscribe(vat, self._references.vref_to_kref(vat, syscall.promise))
+
+    def _apply_exit(self, where: Where, syscall: Exit) -> Exit:
+        if not syscall.is_failure and _is_promise(syscall.info):
+            raise IllegalSyscall("cannot leave with a promise")
+        info = self.data_to_kernel(where[0], syscall.info)
+        return syscall if syscall.is_failure else Exit(syscall.is_failure, info)
+
+    def _apply_collection(self, where: Where, syscall: RefSyscall) -> None:
+        self._garbage.apply(where[0], syscall, self._find_ahead(*where))
 
     def _find_ahead(self, vat: str, number: int) -> frozenset[str]:
         """The references in what the vat was given after delivery `number`."""
@@ -342,7 +370,7 @@ class Cranks:
         )
         return CapData(data.body, slots)
 
-    def _apply_send(self, where: tuple[str, int], syscall: Send) -> None:
+    def _apply_send(self, where: Where, syscall: Send) -> None:
         vat = where[0]
         target = self._references.vref_to_kref(vat, syscall.target)
         data = self.data_to_kernel(vat, syscall.message.methargs)
@@ -363,8 +391,9 @@ class Cranks:
             raise IllegalSyscall(f"{vpid} is handed on to a promise that no vat decides")
         return kpid
 
-    def _apply_resolve(self, where: tuple[str, int], resolutions: Sequence[Resolution]) -> None:
+    def _apply_resolve(self, where: Where, syscall: Resolve) -> None:
         vat = where[0]
+        resolutions = syscall.resolutions
         kpids: dict[Kref, None] = {}
         for resolution in resolutions:
             kpid = self._references.vref_to_kref(vat, Vref(resolution.promise))

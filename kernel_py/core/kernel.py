@@ -16,7 +16,6 @@ Invariants:
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -40,7 +39,9 @@ from kernel_py.core.control import (
 from kernel_py.core.cranks import Cranks
 from kernel_py.core.events import Log
 from kernel_py.core.garbage import Garbage
+from kernel_py.core.interceptors import Interceptors, Part
 from kernel_py.core.outputs import Actions, Commit, Deliver, Outbox, Respond
+from kernel_py.core.parts import DEFAULT_PARTS, Parts
 from kernel_py.core.promises import Promises
 from kernel_py.core.queues import Queues
 from kernel_py.core.references import References
@@ -91,6 +92,8 @@ class Kernel:
         is_serial: bool = False,
         kinds: tuple[str, ...] = VAT_KINDS,
         services: Sequence[HostService] = (),
+        parts: Parts = DEFAULT_PARTS,
+        interceptors: Interceptors | None = None,
     ) -> None:
         """Start from a backend's map; an empty one makes a new kernel.
 
@@ -100,6 +103,8 @@ class Kernel:
             is_serial: one delivery in flight at a time over all vats, for reproducible runs.
             kinds: worker kinds that cluster files may name.
             services: those of the host, besides the kernel's own.
+            parts: what the kernel is built from.
+            interceptors: what may stand between kernel and parts, shared with the host.
 
         Raises:
             StoreError: the map was written by another version, or is corrupt.
@@ -112,18 +117,31 @@ class Kernel:
         self._log = Log(self._outbox)
         self._references = References(state, limits)
         self._queues = Queues(state, self._references)
-        shared = Shared(state, self._references, self._queues, self._log, limits)
+        self.interceptors = interceptors or Interceptors()
+        self._crypto = self.interceptors.wrap(Part.CRYPTO, parts.crypto())
+        self._meter = self.interceptors.wrap(Part.METER, parts.meter(state, limits))
+        shared = Shared(
+            state,
+            self._references,
+            self._queues,
+            self._log,
+            limits,
+            interceptors=self.interceptors,
+            crypto=self._crypto,
+            meter=self._meter,
+        )
         self._promises = Promises(shared)
         self._garbage = Garbage(shared)
-        bundles = Bundles(state)
+        bundles = Bundles(state, self._crypto)
         self._vats = Vats(shared, self._promises, self._garbage, bundles)
-        self._cranks = Cranks(shared, self._promises, self._garbage)
+        self._cranks = Cranks(shared, self._promises, self._garbage, parts.syscalls)
         self._control = Control(shared, self._promises, self._vats)
         self._upgrades = Upgrades(shared, self._promises, self._cranks, bundles, self._answer)
         self._vat_admin = VatAdminService(
             shared, self._promises, vats=self._vats, bundles=bundles, upgrades=self._upgrades
         )
-        self._services = ServiceObjects(shared, self._promises, self._vat_admin, services)
+        local = [make(shared, self._promises) for make in parts.services]
+        self._services = ServiceObjects(shared, self._promises, self._vat_admin, local=local, hosted=services)
         self._clusters = Clusters(
             shared,
             self._promises,
@@ -247,6 +265,13 @@ class Kernel:
         """A vat replied. An illegal reply terminates it; a reply of a vat that is no more is ignored."""
         if not self._vats.is_alive(vat):
             return
+        self.interceptors.vat = vat
+        try:
+            self._take_reply(vat, done)
+        finally:
+            self.interceptors.vat = ""
+
+    def _take_reply(self, vat: str, done: protocol.Done) -> None:
         self._log.console((vat, done.number), done.usage.console)  # of a faulty delivery too, then above all
         try:
             if done.poison is not None:
@@ -523,7 +548,7 @@ class Kernel:
         """The specification of one incarnation; `files` come from its bundle."""
         seed = self._state.get(schema.KERNEL, schema.SEED)
         # A realm knows all that its vat's random numbers derive from; it must not know that of others.
-        own = hashlib.sha256(f"vat {vat} {seed}".encode("utf-8", "surrogatepass")).hexdigest()
+        own = self._crypto.digest(f"vat {vat} {seed}")
         return protocol.VatSpec(vat, incarnation.number, self._vats.get(vat).name, own, incarnation.main, files)
 
     def get_vat(self, vat: str) -> schema.Vat:
@@ -539,6 +564,10 @@ class Kernel:
             raise KernelBug(f"{vat} has no deliveries: it was terminated")
         assert isinstance(counters, schema.VatCounters)
         return counters
+
+    def get_gas_spent(self, vat: str) -> int:
+        """What a living vat has spent on services."""
+        return self._meter.find_spent(vat)
 
     def is_alive(self, vat: str) -> bool:
         return self._vats.is_alive(vat)

@@ -335,6 +335,14 @@ class Timer(NamedTuple):
     waking: str
 
 
+class Gas(NamedTuple):
+    """What a living vat has spent on services: in all, and in the last crank in which it did, by its number."""
+
+    spent: int
+    crank: int
+    in_crank: int
+
+
 class Request(NamedTuple):
     """A control request that was accepted. `response` is "" until it is answered; `promise` what it waits for."""
 
@@ -367,6 +375,7 @@ SERVICES = "services"
 CREATED = "created"
 TIMERS = "timers"
 CALLS = "calls"
+GAS = "gas"
 
 TABLES = (
     KERNEL,
@@ -390,6 +399,7 @@ TABLES = (
     CREATED,
     TIMERS,
     CALLS,
+    GAS,
 )
 """The kernel's own tables; the others belong to one vat or promise."""
 
@@ -639,6 +649,7 @@ FAMILIES: dict[str, Family] = {
     CREATED: Family("vat that another one asked for", _decode_created),
     TIMERS: Family("timer number", lambda value: Timer(*value)),
     CALLS: Family("call number", _decode_message),
+    GAS: Family("vat", lambda value: Gas(*value)),
 }
 
 _TABLE = re.compile(r"[a-z]+|v[0-9]+\.(?:clist|queue|collect)|kp[0-9]+\.messages")

@@ -14,18 +14,17 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kernel_py.core import kmarshal, schema
 from kernel_py.core.cluster_config import ServiceConfig
+from kernel_py.core.interceptors import Part
 from kernel_py.core.kmarshal import Ref
 from kernel_py.core.outputs import Invoke
 from kernel_py.core.promises import Promises
 from kernel_py.core.queues import message_mentions
 from kernel_py.core.schema import GRANT, QueuedMessage, ServiceObject
-from kernel_py.core.services.entropy import RandomService
-from kernel_py.core.services.logs import LogService
 from kernel_py.core.services.service import LATER, HostService, LocalCall, LocalService
 from kernel_py.core.services.timers import ENDED, TimerService
 from kernel_py.core.services.vat_admin import ADMIN, VatAdminService
@@ -33,12 +32,20 @@ from kernel_py.core.shared import Shared
 from kernel_py.wire.capdata import CapData
 from kernel_py.wire.errors import KernelBug, MarshalError
 
+CarryOut = Callable[[list[Any], dict[str, Any]], object]
+
 
 class ServiceObjects:
     """Grants and calls over one state."""
 
     def __init__(
-        self, shared: Shared, promises: Promises, vat_admin: VatAdminService, hosted: Sequence[HostService]
+        self,
+        shared: Shared,
+        promises: Promises,
+        vat_admin: VatAdminService,
+        *,
+        local: Sequence[LocalService],
+        hosted: Sequence[HostService],
     ) -> None:
         self._state = shared.state
         self._references = shared.references
@@ -46,10 +53,11 @@ class ServiceObjects:
         self._limits = shared.limits
         self._promises = promises
         self.timers = TimerService(shared, promises)
-        logs, entropy = LogService(shared.log), RandomService(shared.state, shared.limits)
         self._vat_admin = vat_admin
-        local: list[LocalService] = [self.timers, logs, entropy, vat_admin]
-        self._local = {service.name: service for service in local}
+        self._interceptors = shared.interceptors
+        self._meter = shared.meter
+        every: list[LocalService] = [self.timers, *local, vat_admin]
+        self._local = {service.name: service for service in every}
         self._hosted = {service.name: service for service in hosted}
         self._references.on_service_object_gone = self._let_go
 
@@ -135,15 +143,35 @@ class ServiceObjects:
         if hosted is not None:
             _check_method(record.service, method, hosted.methods)
             hosted.check(method, args, kwargs, record.data)
-            call = self._add_call(message, record)
-            self._outbox.invokes.append(Invoke(call, record.service, method, args, kwargs, record.data))
-            return LATER
+            self._charge(hosted.gas(method, args, kwargs))
+            return self._pass(record, method, self._invoke(message, record, method), args, kwargs)
         local = self._local.get(record.service)
         if local is None:
             raise RuntimeError(f"this kernel has no service {record.service!r}")
         methods = local.methods[record.kind]
         _check_method(record.service if record.kind == GRANT else record.kind, method, methods)
-        return methods[method](LocalCall(message.target, record, message.result), *args, **kwargs)
+        carry_out = methods[method]
+        call = LocalCall(message.target, record, message.result)
+        return self._pass(record, method, lambda args, kwargs: carry_out(call, *args, **kwargs), args, kwargs)
+
+    def _pass(
+        self, record: ServiceObject, method: str, carry_out: CarryOut, args: list[Any], kwargs: dict[str, Any]
+    ) -> object:
+        """Carry a call out, or let what stands before the service do it."""
+        return self._interceptors.call(Part.SERVICES, f"{record.service}.{method}", carry_out, args, kwargs)
+
+    def _invoke(self, message: QueuedMessage, record: ServiceObject, method: str) -> CarryOut:
+        def ask_host(args: list[Any], kwargs: dict[str, Any]) -> object:
+            call = self._add_call(message, record)
+            self._outbox.invokes.append(Invoke(call, record.service, method, args, kwargs, record.data))
+            return LATER
+
+        return ask_host
+
+    def _charge(self, gas: int) -> None:
+        """Clients pay nothing."""
+        if gas and self._interceptors.vat:
+            self._meter.charge(self._interceptors.vat, gas)
 
     def _release(self, message: QueuedMessage) -> None:
         for kref in message_mentions(message):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kernel_py.core.crypto import Crypto
 from kernel_py.core.events import Log
+from kernel_py.core.interceptors import Interceptors
+from kernel_py.core.meter import Meter
 from kernel_py.core.queues import Queues
 from kernel_py.core.references import References
 from kernel_py.core.state import KernelState
@@ -20,3 +23,6 @@ class Shared:
     queues: Queues
     log: Log
     limits: Limits
+    interceptors: Interceptors
+    crypto: Crypto
+    meter: Meter

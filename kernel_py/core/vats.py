@@ -142,6 +142,8 @@ class Vats:
         for kref in self._state.rows(collect):
             self._state.delete(collect, kref)
         self._state.delete(schema.COUNTERS, vat)
+        if self._state.get(schema.GAS, vat) is not None:
+            self._state.delete(schema.GAS, vat)
         self._state.drop_transcript(vat)
         self.snapshots.forget(vat)
         for _, bundle, _ in self.get(vat).sources:

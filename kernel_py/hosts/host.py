@@ -21,8 +21,10 @@ from kernel_py.core import control
 from kernel_py.core.archive import export_archive
 from kernel_py.core.cluster_config import VAT_KINDS
 from kernel_py.core.events import dump_event
+from kernel_py.core.interceptors import Interceptors, Part
 from kernel_py.core.kernel import Kernel
 from kernel_py.core.outputs import Invoke
+from kernel_py.core.parts import DEFAULT_PARTS, Parts
 from kernel_py.core.store import Backend
 from kernel_py.hosts.realms import Realms, Workers
 from kernel_py.hosts.services import Service
@@ -67,6 +69,8 @@ class KernelHost:
         services: Sequence[Service] = (),
         limits: Limits = DEFAULT_LIMITS,
         kinds: tuple[str, ...] = VAT_KINDS,
+        is_serial: bool = False,
+        parts: Parts = DEFAULT_PARTS,
     ) -> None:
         """Make a host.
 
@@ -78,9 +82,12 @@ class KernelHost:
             on_due: told when the next timer is due, whenever that changes; if the host is not there by then, something
                 must start it again. It is told before the commit that makes the timer durable begins.
             services: those of the host, besides the kernel's own.
+            is_serial: one delivery in flight at a time over all vats.
+            parts: what the kernel is built from.
         """
-        self._backend = backend
-        self._clock_ms = clock_ms
+        self.interceptors = Interceptors()
+        self._backend = self.interceptors.wrap(Part.STORE, backend)
+        self._clock_ms = self.interceptors.wrap_function(Part.CLOCK, "now_ms", clock_ms)
         self._seed = seed
         self._on_busy = on_busy
         self._spawn = spawn
@@ -88,11 +95,13 @@ class KernelHost:
         self._services = {service.declared.name: service for service in services}
         self._limits = limits
         self._kinds = kinds
+        self._is_serial = is_serial
+        self._parts = parts
         self._realms = Realms(
-            backend=backend,
-            workers=workers,
+            backend=self._backend,
+            workers=self.interceptors.wrap(Part.WORKERS, workers),
             spawn=spawn,
-            clock_ms=clock_ms,
+            clock_ms=self._clock_ms,
             settled=self._settled,
             check=self._pump,
             limits=limits,
@@ -117,7 +126,16 @@ class KernelHost:
         try:
             texts = await self._backend.load()
             declared = [service.declared for service in self._services.values()]
-            self._kernel = Kernel(texts, seed=self._seed(), limits=self._limits, kinds=self._kinds, services=declared)
+            self._kernel = Kernel(
+                texts,
+                seed=self._seed(),
+                limits=self._limits,
+                is_serial=self._is_serial,
+                kinds=self._kinds,
+                services=declared,
+                parts=self._parts,
+                interceptors=self.interceptors,
+            )
         except KernelError as error:
             self._fail(error)
             self._run_early()

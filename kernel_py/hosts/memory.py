@@ -14,8 +14,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import Any, TypeVar
 
 from kernel_py.core.control import Call, parse_call
+from kernel_py.core.interceptors import Interceptors, Part
 from kernel_py.core.kernel import Kernel
 from kernel_py.core.outputs import Invoke
+from kernel_py.core.parts import DEFAULT_PARTS, Parts
 from kernel_py.core.store import Backend, MemoryBackend
 from kernel_py.hosts.loading import Loading
 from kernel_py.hosts.services import Service
@@ -39,11 +41,16 @@ def run_now(awaitable: Awaitable[_T]) -> _T:
 
 
 async def _gather(texts: AsyncIterator[str]) -> list[str]:
-    return [text async for text in texts]
+    """One by one: what crosses at once may be several, one a line."""
+    return [line async for text in texts for line in text.split("\n")]
 
 
 def _make_python_session(_spec: protocol.VatSpec, limits: Limits) -> VatSession:
     return VatSession(limits=limits)
+
+
+def _post_to(session: VatSession) -> Callable[[str, str], list[str]]:
+    return lambda _vat, text: session.receive(text)
 
 
 class RequestFailed(KernelError):
@@ -73,6 +80,8 @@ class MemoryHost:
         cranks_per_commit: int = 1,
         make_session: Callable[[protocol.VatSpec, Limits], VatSession] | None = None,
         services: Sequence[Service] = (),
+        parts: Parts = DEFAULT_PARTS,
+        interceptors: Interceptors | None = None,
     ) -> None:
         """Open a kernel over `backend`, a new one in memory by default.
 
@@ -81,8 +90,11 @@ class MemoryHost:
             make_session: makes a vat's session, for vats of other kinds than Python.
             cranks_per_commit: at most so many cranks in one commit. Answers always wait for theirs.
             services: those of the host; their handlers must not wait for anything.
+            parts, interceptors: see `Kernel`.
         """
         self.backend = backend if backend is not None else MemoryBackend()
+        self.interceptors = interceptors or Interceptors()
+        self._store = self.interceptors.wrap(Part.STORE, self.backend)
         self.limits = limits
         self.events: list[dict[str, Any]] = []
         self._options = {
@@ -92,6 +104,8 @@ class MemoryHost:
             "cranks_per_commit": cranks_per_commit,
             "make_session": make_session,
             "services": services,
+            "parts": parts,
+            "interceptors": self.interceptors,
         }
         self._make_session = make_session or _make_python_session
         self._services = {service.declared.name: service for service in services}
@@ -100,16 +114,18 @@ class MemoryHost:
         self._cranks_per_commit = cranks_per_commit
         self._uncommitted_cranks = 0
         self._ticks = 0
-        self._now_ms = now_ms or self._tick
+        self._now_ms = self.interceptors.wrap_function(Part.CLOCK, "now_ms", now_ms or self._tick)
         self._sessions: dict[str, VatSession] = {}
         self._responses: dict[str, str] = {}
         self._requests = 0
         self.kernel = Kernel(
-            run_now(self.backend.load()),
+            run_now(self._store.load()),
             seed=seed,
             limits=limits,
             is_serial=is_serial,
             services=[service.declared for service in services],
+            parts=parts,
+            interceptors=self.interceptors,
         )
         self._pending: deque[tuple[str, str]] = deque()
         self.kernel.redeliver()
@@ -190,7 +206,7 @@ class MemoryHost:
         session = self._sessions.get(vat)
         if session is None:
             session = self._open_session(vat)
-        for reply in session.receive(text):
+        for reply in self.interceptors.call(Part.WORKERS, "post", _post_to(session), vat, text, vat=vat):
             try:
                 parsed = protocol.parse_vat_text(reply, self.limits)
             except IllegalSyscall as fault:
@@ -208,8 +224,9 @@ class MemoryHost:
     def _open_session(self, vat: str) -> VatSession:
         """Start a vat and bring it up to the kernel's record of it."""
         self._commit()
-        loading = Loading(self.kernel, self.backend, vat)
-        session = self._make_session(run_now(loading.read_first()), self.limits)
+        loading = Loading(self.kernel, self._store, vat)
+        spec = run_now(loading.read_first())
+        session = self.interceptors.call(Part.WORKERS, "create", self._make_session, spec, self.limits, vat=vat)
         texts = [*run_now(_gather(loading.read_texts())), protocol.dump_go(loading.delivered)]
         for reply in [reply for text in texts for reply in session.receive(text)]:
             parsed = protocol.parse_vat_text(reply, self.limits)
@@ -239,7 +256,7 @@ class MemoryHost:
     def _commit(self) -> None:
         commit = self.kernel.take_commit()
         if commit.delta:
-            run_now(self.backend.commit(commit.delta))
+            run_now(self._store.commit(commit.delta))
         self._responses.update((response.key, response.text) for response in commit.responses)
         self.events.extend(commit.events)
         self._invokes.extend(commit.invokes)

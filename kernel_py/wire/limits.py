@@ -66,6 +66,8 @@ class Limits:
     """Living vats that were asked for through one vat_admin: each is a realm."""
     service_pending_max: int = 10_000
     """Timers or calls made through one service object that are not finished: each is a row of the kernel's state."""
+    service_gas_max: int = 1_000_000_000
+    """Gas that one delivery may spend on services of the host: what it is worth is the services' to say."""
     timer_seconds_max: int = 1_000_000_000
     """Length of a delay or interval, some 31 years: in milliseconds it is exact in a float."""
     random_bytes_max: int = 65_536

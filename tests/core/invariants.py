@@ -180,6 +180,7 @@ class _View:
         known = {family(vat) for vat in self.living for family in families}
         known |= {schema.clist_table(vat) for vat in self.leftovers}
         assert not self.leftovers & self.living
+        assert self.table(schema.GAS).keys() <= self.living
         assert all(self.table(schema.clist_table(vat)) for vat in self.leftovers)
         known |= {schema.promise_queue_table(kpid) for kpid in self.promises}
         owned = {name for name, rows in self.tables.items() if "." in name and rows}

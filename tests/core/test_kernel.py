@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from kernel_py.core import schema
+from kernel_py.core.interceptors import GoOn, Part, PartCall
 from kernel_py.core.kernel import Kernel
 from kernel_py.core.store import MemoryBackend
 from kernel_py.wire.errors import HostFault, KernelBug, StoreError
@@ -319,17 +320,19 @@ def test_a_long_story_of_a_worker_s_death_is_cut(trio: Driver) -> None:
 # --- bugs of ours -----------------------------------------------------------------------------------
 
 
-def test_a_bug_undoes_its_transaction_and_is_raised(trio: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+def test_a_bug_undoes_its_transaction_and_is_raised(trio: Driver) -> None:
+    def fail(call: PartCall, go_on: GoOn) -> None:
+        go_on(*call.arguments)
         raise KernelBug("oh")
 
     number = trio.kernel.get_delivered("v1")
-    monkeypatch.setattr(trio.kernel._clusters, "end_vat", fail)
-    with pytest.raises(KernelBug, match="oh"):
-        trio.reply("alice", send("o-77", "illegal"))
+    with (
+        trio.kernel.interceptors.add(fail, Part.SYSCALLS, method="subscribe"),
+        pytest.raises(KernelBug, match="oh"),
+    ):
+        trio.reply("alice", send(BOB, "hello", result="p+1"), subscribe("p+1"))
     assert trio.kernel.get_delivered("v1") == number
     assert trio.state_of("alice") == "running"
-    monkeypatch.undo()
     trio.reload()
     trio.reply("alice", fulfill(GO, text("fine")))
     assert trio.result("key-2")["value"] == "'fine'"

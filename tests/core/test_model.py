@@ -45,7 +45,7 @@ LIMITS = replace(DEFAULT_LIMITS, deliveries_inflight_max=3, created_vats_max=2)
 RANDOMS = st.randoms(use_true_random=True)
 
 SERVICES = (
-    HostService("mailer", ("mail",), NO_CONFIG),
+    HostService("mailer", ("mail",), NO_CONFIG, gas=lambda method, args, kwargs: 10 + len(args)),
     HostService("reader", ("read",), NO_CONFIG, is_idempotent=True),
 )
 Arguments = tuple[str, list[object], tuple[str, ...]]

@@ -15,6 +15,7 @@ from kernel_py.core.schema import (
     Cluster,
     ClusterState,
     CreatedVat,
+    Gas,
     Inflight,
     ItemKind,
     KernelObject,
@@ -246,6 +247,7 @@ VALUES: list[tuple[str, str, Any]] = [
     ("created", "v2", CreatedVat("ko20", "kp1", "ko21", ("kp2",), True, "#1", ("ko1",))),
     ("timers", "7", Timer(1_000, 0, "kp40", "ko20", "")),
     ("calls", "3", QueuedMessage("ko20", "#[]", ("ko1",), "kp41")),
+    ("gas", "v1", Gas(7, 3, 2)),
     ("requests", "a-key_1", Request(1, "send", "kp1", "")),
 ]
 

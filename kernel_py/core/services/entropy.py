@@ -9,14 +9,12 @@ recorded like all others, and a crank that is undone leaves no trace.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 from kernel_py.core import schema
 from kernel_py.core.services.service import NO_CONFIG, LocalCall, Method, shown
-from kernel_py.core.state import KernelState
-from kernel_py.wire.limits import Limits
+from kernel_py.core.shared import Shared
 
 
 class RandomService:
@@ -25,9 +23,10 @@ class RandomService:
     name = "random"
     config_schema: dict[str, Any] = NO_CONFIG
 
-    def __init__(self, state: KernelState, limits: Limits) -> None:
-        self._state = state
-        self._limits = limits
+    def __init__(self, shared: Shared) -> None:
+        self._state = shared.state
+        self._limits = shared.limits
+        self._crypto = shared.crypto
         self.methods: Mapping[str, Mapping[str, Method]] = {
             schema.GRANT: {"bytes": self.give_bytes, "integer": self.give_integer}
         }
@@ -51,7 +50,7 @@ class RandomService:
     def _derive(self, count: int) -> bytes:
         seed = self._state.get(schema.KERNEL, schema.SEED)
         number = self._state.next_number(schema.NEXT_RANDOM)
-        return hashlib.shake_256(f"random {number} {seed}".encode("utf-8", "surrogatepass")).digest(count)
+        return self._crypto.expand(f"random {number} {seed}", count)
 
 
 def _parse_int(value: object, what: str) -> int:

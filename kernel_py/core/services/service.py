@@ -59,6 +59,11 @@ class LocalService(Protocol):
     methods: Mapping[str, Mapping[str, Method]]
 
 
+def _free(method: str, args: list[Any], kwargs: dict[str, Any]) -> int:
+    del method, args, kwargs
+    return 0
+
+
 def _accept(method: str, args: list[Any], kwargs: dict[str, Any], config: Any) -> None:
     del method, args, kwargs, config
 
@@ -73,6 +78,8 @@ class HostService:
         check: ``check(method, args, kwargs, config)`` raises what the caller gets if the call must not be made.
         is_idempotent: whether a call that may or may not have been carried out is simply made again. Otherwise it is
             rejected as interrupted.
+        gas: ``gas(method, args, kwargs)`` is what a call costs the vat that makes it (`kernel_py.core.meter`), whoever
+            carries it out. Not called with what `check` refuses.
     """
 
     name: str
@@ -80,6 +87,7 @@ class HostService:
     config_schema: dict[str, Any]
     check: Callable[[str, list[Any], dict[str, Any], Any], None] = _accept
     is_idempotent: bool = False
+    gas: Callable[[str, list[Any], dict[str, Any]], int] = _free
 
 
 def parse_seconds(value: object, what: str, seconds_max: int) -> int:

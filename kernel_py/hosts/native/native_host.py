@@ -17,6 +17,7 @@ from typing import Any, Self
 from kernel_py.core import schema
 from kernel_py.core.cluster_config import COMMAND_KIND, VAT_KINDS
 from kernel_py.core.control import COMMANDS
+from kernel_py.core.parts import DEFAULT_PARTS, Parts
 from kernel_py.core.store import Backend
 from kernel_py.hosts.host import Client, KernelHost
 from kernel_py.hosts.links import LinkState
@@ -34,6 +35,14 @@ _KEY_BYTES = 16
 OnEvent = Callable[[dict[str, Any]], None]
 
 
+def _get_time_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def _make_seed() -> str:
+    return secrets.token_hex(_SEED_BYTES)
+
+
 class NativeKernel:
     """A kernel over a backend, with vats in worker processes. Use it as ``async with``.
 
@@ -41,6 +50,8 @@ class NativeKernel:
         on_event: takes the events of the log as they leave the kernel; without it none are made.
         commands_allowed: whether cluster files may name programs to be run as vats.
         services: those that cluster files may ask for besides ``fetch`` and the kernel's own.
+        clock_ms, seed: this process's, unless another is given; the seed counts only for a new store.
+        is_serial, parts: see `kernel_py.core.kernel.Kernel`.
     """
 
     def __init__(
@@ -52,6 +63,10 @@ class NativeKernel:
         answer_s_max: float = ANSWER_S_MAX,
         services: Sequence[Service] = (),
         limits: Limits = DEFAULT_LIMITS,
+        clock_ms: Callable[[], int] = _get_time_ms,
+        seed: Callable[[], str] = _make_seed,
+        is_serial: bool = False,
+        parts: Parts = DEFAULT_PARTS,
     ) -> None:
         self.backend = backend
         self._on_event = on_event
@@ -71,10 +86,12 @@ class NativeKernel:
         self.host = KernelHost(
             backend=backend,
             workers=self.workers,
-            clock_ms=lambda: int(time.time() * 1000),
-            seed=lambda: secrets.token_hex(_SEED_BYTES),
+            clock_ms=clock_ms,
+            seed=seed,
             on_busy=self._set_busy,
             spawn=self._spawn,
+            is_serial=is_serial,
+            parts=parts,
             services=[make_fetch(limits), *services],
             limits=limits,
             kinds=(*VAT_KINDS, COMMAND_KIND) if commands_allowed else VAT_KINDS,
