@@ -26,7 +26,7 @@ class Figure:
     def describe(self) -> str:
         target = ""
         if self.target is not None:
-            target = f"{'<=' if self.is_less_better else '>='} {self.target:,.0f}"
+            target = f"{'<=' if self.is_less_better else '>='} {self.target:,g}"
         missed = "" if self.is_reached else "  not reached"
         return f"{self.name:<62} {self.value:>12,.1f} {self.unit:<14} {target:>10}{missed}"
 
