@@ -79,7 +79,7 @@ class Vats:
         return record
 
     def is_alive(self, vat: str) -> bool:
-        record = self.find(vat)
+        record: Vat | None = self._state.get(schema.VATS, vat)
         return record is not None and record.state is not VatState.TERMINATED
 
     def living(self) -> list[str]:

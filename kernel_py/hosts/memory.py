@@ -246,9 +246,9 @@ class MemoryHost:
             self._pending = deque(item for item in self._pending if item[0] != vat)
             if self.kernel.is_alive(vat):
                 self._pending.extend((vat, delivery.text) for delivery in self.kernel.get_inflight(vat))
-        self._pending.extend(
-            (delivery.vat, delivery.text) for delivery in actions.deliveries if delivery.vat not in actions.restarts
-        )
+        for delivery in actions.deliveries:
+            if delivery.vat not in actions.restarts:
+                self._pending.append((delivery.vat, delivery.text))
         self._uncommitted_cranks += 1
         if self._uncommitted_cranks >= self._cranks_per_commit or self.kernel.has_responses:
             self._commit()

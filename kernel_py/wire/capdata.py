@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from kernel_py.wire.errors import IllegalSyscall
-from kernel_py.wire.refs import InvalidRef, Vref, is_promise, parse_vref
+from kernel_py.wire.refs import InvalidRef, Vref, find_vpid, is_promise, parse_vref
 
 
 class CapData(NamedTuple):
@@ -66,13 +66,14 @@ def parse_message(value: object) -> Message:
 
 def parse_promise(value: object) -> Vref:
     """Parse the vref of a promise, or raise IllegalSyscall."""
+    vpid = find_vpid(value)
+    if vpid is not None:
+        return vpid
     try:
         vref = parse_vref(value)
     except InvalidRef as error:
         raise IllegalSyscall(str(error)) from error
-    if not is_promise(vref):
-        raise IllegalSyscall(f"not a promise: {vref}")
-    return vref
+    raise IllegalSyscall(f"not a promise: {vref}")
 
 
 def parse_object(value: object) -> Vref:

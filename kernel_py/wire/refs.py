@@ -32,6 +32,7 @@ ROOT_VREF = Vref("o+0")
 DIGITS_MAX = 18
 
 _NUMBER = rf"(?:0|[1-9][0-9]{{0,{DIGITS_MAX - 1}}})"
+_VPID = re.compile(rf"p[+-]{_NUMBER}")
 _VREF = re.compile(rf"[op][+-]{_NUMBER}|o\+[dv]?{_NUMBER}/{_NUMBER}(?::{_NUMBER})?")
 _KREF = re.compile(rf"k[op]{_NUMBER}")
 _VAT_ID = re.compile(rf"v{_NUMBER}")
@@ -47,6 +48,11 @@ def parse_vref(text: object) -> Vref:
     if isinstance(text, str) and _VREF.fullmatch(text):
         return Vref(text)
     raise InvalidRef(f"not a vat reference: {text!r:.80}")
+
+
+def find_vpid(text: object) -> Vref | None:
+    """`text` as the vref of a promise, or None if it is none."""
+    return Vref(text) if isinstance(text, str) and _VPID.fullmatch(text) else None
 
 
 def parse_kref(text: object) -> Kref:
@@ -104,7 +110,7 @@ def make_imported_promise(number: int) -> Vref:
 
 def is_promise(ref: Vref | Kref) -> bool:
     """Whether the reference names a promise; otherwise it names an object."""
-    return ref[0] == "p" or ref.startswith("kp")
+    return ref[0] == "p" or ref[:2] == "kp"
 
 
 def is_vat_allocated(vref: Vref) -> bool:

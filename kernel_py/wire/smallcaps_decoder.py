@@ -46,6 +46,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 _json = json.JSONDecoder(parse_int=float, parse_constant=_refuse_constant)
+_scan: Callable[[str, int], tuple[Any, int]] = _json.scan_once  # type: ignore[attr-defined]
 
 
 def parse_body(data: CapData, limits: Limits) -> Any:
@@ -75,8 +76,8 @@ def parse_body(data: CapData, limits: Limits) -> Any:
 
 def _parse_json(body: str) -> Any:
     try:
-        value, end = _json.raw_decode(body, 1)
-    except ValueError:
+        value, end = _scan(body, 1)
+    except (ValueError, StopIteration):
         end = 0
     if end != len(body):  # there are spaces around it, or it is not JSON
         return _json.decode(body[1:])

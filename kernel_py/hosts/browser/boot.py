@@ -7,6 +7,7 @@ methods; Python calls the methods of the bridge it was given. Only texts, number
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import secrets
 import time
@@ -73,6 +74,7 @@ class BrowserKernel:
 
     async def _boot(self) -> None:
         await self._host.boot()
+        gc.freeze()  # code and loaded state stay: Python's collector need not look at them time and again
         # The vat host takes a new kernel to be busy until it hears otherwise.
         self._is_booted = True
         self._bridge.setBusy(self._is_busy)
