@@ -54,6 +54,65 @@ def launch(control: Control, *services: object) -> str:
     return str(control.request("launch", config=config, files={"vat.py": VAT})["root"])
 
 
+# --- vat_admin --------------------------------------------------------------------------------------
+
+FOREMAN = """
+from kernel_py.vat import E, Exo
+
+class Foreman(Exo):
+    def bootstrap(self, vats, services):
+        self.vat_admin = services["vat_admin"]
+
+    async def hire(self, bundle):
+        self.worker = await E(self.vat_admin).create(bundle, parameters={"factor": 3})
+
+    def work(self, number):
+        return E(self.worker["root"]).work(number)
+
+    def dismiss(self):
+        return E(self.worker["admin"]).terminate("enough")
+
+def build_root_object(powers, parameters, baggage):
+    return Foreman()
+"""
+
+WORKER = """
+from kernel_py.vat import Exo
+
+class Worker(Exo):
+    def __init__(self, factor):
+        self.factor, self.count = factor, 0
+
+    def work(self, number):
+        self.count += 1
+        return [self.factor * number, self.count]
+
+def build_root_object(powers, parameters, baggage):
+    return Worker(parameters["factor"])
+"""
+
+
+@pytest.mark.parametrize("kind", ["iframe", "worker"])
+def test_a_vat_creates_another_that_outlives_the_killed_service_worker(plain: PlainChromium, kind: str) -> None:
+    control = plain.open_control()
+    config = {
+        "bootstrap": "foreman",
+        "services": ["vat_admin"],
+        "bundles": {"worker": {"source": "worker.py", "kind": kind}},
+        "vats": {"foreman": {"source": "foreman.py"}},
+    }
+    files = {"foreman.py": FOREMAN, "worker.py": WORKER}
+    root = str(control.request("launch", config=config, files=files)["root"])
+    assert "there is no bundle 'nobody'" in control.send(root, "hire", "'nobody'")["value"]
+    control.call(root, "hire", "'worker'")
+    assert control.call(root, "work", "7") == "[21, 1]"
+    plain.kill_service_worker()
+    assert control.call(root, "work", "7") == "[21, 2]"
+    assert control.call(root, "dismiss") == "True"
+    vats = {vat["name"]: vat["state"] for vat in control.request("status")["vats"]}
+    assert vats == {"foreman": "running", "worker": "terminated"}
+
+
 # --- timer ------------------------------------------------------------------------------------------
 
 

@@ -95,7 +95,7 @@ def draw_batch(rng: Random, kernel: Kernel, vat: str, name_message: Callable[[],
         else:
             batch.append(_draw_resolve(rng, words))
     if not rng.randint(0, 39):
-        batch.append(["exit", rng.random() < 0.5, text("bye")])
+        batch.append(["exit", rng.random() < 0.5, refs(*words.draw_all(rng, 2))])
     return batch
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from kernel_py.core.cluster_config import parse_cluster
-from kernel_py.hosts.memory import RequestFailed
+from kernel_py.hosts.memory import MemoryHost, RequestFailed
 from kernel_py.testing import Vats
 from kernel_py.wire.errors import RequestError
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
@@ -179,3 +179,34 @@ def build_root_object(powers, parameters, baggage):
     with pytest.raises(RequestFailed) as raised:
         vats.host.request("upgradeVat", {**upgrade, "packages": [{**package, "sha256": "0" * 64}]})
     assert raised.value.path == "params.packages[0].sha256"
+
+
+FOREMAN = """
+from kernel_py.vat import E, Exo
+class Foreman(Exo):
+    async def bootstrap(self, vats, services):
+        self.found = {}
+        for bundle in ("plain", "packed"):
+            made = await E(services["vat_admin"]).create(bundle, name="a")
+            self.found[bundle] = await E(made["root"]).find()
+        return {**self.found, "a": self.find()}
+    def find(self):
+        try:
+            from tiny_pack import NAME
+        except ImportError:
+            return None
+        return NAME
+def build_root_object(powers, parameters, baggage): return Foreman()
+"""
+
+
+def test_the_packages_of_a_bundle_are_for_the_vats_created_from_its_source() -> None:
+    config, files = request(make_wheel())
+    config = {
+        "bootstrap": "boss",
+        "services": ["vat_admin"],
+        "bundles": {"plain": {"source": "a.py"}, "packed": {**config["vats"]["a"], "source": "b.py"}},
+        "vats": {"boss": {"source": "b.py"}},
+    }
+    launched = MemoryHost().launch(config, files | {"a.py": FOREMAN, "b.py": FOREMAN})
+    assert launched["result"]["value"] == "{'a': None, 'packed': 'tiny', 'plain': None}"
