@@ -228,7 +228,7 @@ class MemoryHost:
         spec = run_now(loading.read_first())
         session = self.interceptors.call(Part.WORKERS, "create", self._make_session, spec, self.limits, vat=vat)
         texts = [*run_now(_gather(loading.read_texts())), protocol.dump_go(loading.delivered)]
-        for reply in [reply for text in texts for reply in session.receive(text)]:
+        for reply in [reply for text in texts for line in text.split("\n") for reply in session.receive(line)]:
             parsed = protocol.parse_vat_text(reply, self.limits)
             if isinstance(parsed, protocol.Failed):
                 raise HostFault(parsed.error)
