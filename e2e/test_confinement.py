@@ -27,6 +27,7 @@ KINDS = ("iframe", "worker")
 PYTHON_PROBES = {
     "asyncio_run": "RuntimeError",
     "asyncio_streams": "RuntimeError",
+    "change_file": "OSError",
     "clock": "nothing",
     "clock_below_python": "nothing",
     "convert_to_js": "ModuleNotFoundError",
@@ -71,6 +72,7 @@ PYTHON_PROBES = {
     "listening": "OSError",
     "load_pyodide_core": "AttributeError",
     "main_module": "nothing",
+    "make_folder": "OSError",
     "make_proxy": "ModuleNotFoundError",
     "modules_of_js": "nothing",
     "objects_of_js": "nothing",
@@ -80,7 +82,7 @@ PYTHON_PROBES = {
     "run_js": "ModuleNotFoundError",
     "run_js_of_private_module": "ModuleNotFoundError",
     "run_process": "OSError",
-    "shared_library": "ImportError",
+    "shared_library": "OSError",
     "shell": "nothing",
     "sleep": "RuntimeError",
     "spawn": "AttributeError",
@@ -97,6 +99,7 @@ PYTHON_PROBES = {
     "urllib": "URLError",
     "weak_references": "nothing",
     "web_browser": "ModuleNotFoundError",
+    "write_file": "OSError",
 }
 """How each probe of `vats/escapes.py` must end."""
 
@@ -406,6 +409,7 @@ NOT_IN_A_PAGE = {"timer_signal"}
 """Probes that would break an unprepared Python down."""
 
 OPEN_TO_PYTHON = {
+    "change_file",
     "clock",
     "clock_below_python",
     "convert_to_js",
@@ -433,6 +437,7 @@ OPEN_TO_PYTHON = {
     "javascript_event_loop",
     "load_pyodide_core",
     "main_module",
+    "make_folder",
     "make_proxy",
     "modules_of_js",
     "objects_of_js",
@@ -440,6 +445,7 @@ OPEN_TO_PYTHON = {
     "register_js_finder_anew",
     "sleep",
     "udp",
+    "write_file",
 }
 """What a Python that is not confined gives to the same probes."""
 

@@ -594,13 +594,27 @@ def clock(port):
 
 
 @probe
+def write_file(port):
+    """Files live in JavaScript, where nothing of a vat may be: a snapshot of its heap has all there is."""
+    return builtins.open("/tmp/file", "w")
+
+
+@probe
+def change_file(port):
+    return os.chmod("/lib/kernel_py.zip", 0o600) or "changed"
+
+
+@probe
+def make_folder(port):
+    return os.mkdir("/tmp/folder") or "made"
+
+
+@probe
 def clock_below_python(port):
-    """File times come from JavaScript's clock."""
+    """The times of what Python makes in its file system come from JavaScript's clock."""
     times = set()
     for _ in range(3):
-        with builtins.open("/tmp/clock", "w") as file:
-            file.write("tick")
-        times.add(os.stat("/tmp/clock").st_mtime_ns)
+        times.add(os.fstat(os.pipe()[0]).st_mtime_ns)
         for _ in range(50_000):
             pass
     return len(times) > 1

@@ -14,7 +14,7 @@ function makeMemory(pages: Readonly<Record<number, number>>): Uint8Array {
 
 function makeFile(memory: Uint8Array, clear: [number, number][] = []): Uint8Array {
   const runs = findRuns(memory);
-  const header = { build: "b", memoryBytes: memory.length, config: { hiwireKeys: [null] }, runs, clear };
+  const header = { id: "i", build: "b", memoryBytes: memory.length, config: { hiwireKeys: [null] }, runs, clear };
   return encodeImage({ header, pages: gatherPages(memory, runs) });
 }
 

@@ -7,6 +7,7 @@
  * A realm's is made under the frozen clocks of a realm, so that it is the same wherever it is made.
  */
 
+import { createHash } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -51,7 +52,7 @@ async function main(): Promise<void> {
   // An image is to be the same whenever it is made: Pyodide seeds Python's generators from Node's entropy.
   Reflect.set(createRequire(import.meta.url)("node:crypto") as object, "randomFillSync", fillWithConstant);
   const image = what === "kernel" ? await takeKernelImage(options) : await takeRealmImage(options);
-  await writeFile(imagePath, encodeImage(await addClear(what, options, image)));
+  await writeFile(imagePath, encodeImage(addId(await addClear(what, options, image))));
 }
 
 async function takeKernelImage(options: BootOptions): Promise<Image> {
@@ -64,14 +65,15 @@ async function takeKernelImage(options: BootOptions): Promise<Image> {
 
 async function takeRealmImage(options: BootOptions): Promise<Image> {
   freezeClocksAndEntropy();
-  return captureMemory(await startRealmCold(options), {});
+  const { module, receive } = await startRealmCold(options);
+  return captureMemory(module, receive.getAddresses());
 }
 
 function captureMemory(module: EmscriptenModule, config: Fields): Image {
   const memory = module.HEAPU8;
   const runs = findRuns(memory);
   return {
-    header: { build: module.API.config.BUILD_ID, memoryBytes: memory.length, config, runs, clear: [] },
+    header: { id: "", build: module.API.config.BUILD_ID, memoryBytes: memory.length, config, runs, clear: [] },
     pages: gatherPages(memory, runs),
   };
 }
@@ -100,6 +102,11 @@ async function addClear(what: "kernel" | "realm", options: BootOptions, image: I
   const { problem } = what === "kernel" ? await bootPyodide(restoring) : await bootRealm(restoring);
   if (problem !== "") throw new Error(problem);
   return { ...image, header };
+}
+
+function addId({ header, pages }: Image): Image {
+  const id = createHash("sha256").update(encodeImage({ header, pages })).digest("hex");
+  return { header: { ...header, id }, pages };
 }
 
 function listPages(runs: readonly Run[]): Set<number> {

@@ -35,13 +35,13 @@ def prepare() -> str:
 
 
 def receive(text: str, memory_bytes: int) -> str:
-    """Hand a text from the kernel to the vat; "" stands for a new port. Returns the answers, one a line.
+    """Hand a text to the vat. Returns the answers, one a line: JSON escapes line breaks.
 
-    JSON escapes line breaks, so no answer contains one.
+    What depends on connections does not come here: see ``web/src/realm/conversation.ts``.
     """
     global _memory_bytes  # noqa: PLW0603 (one realm, one vat)
     _memory_bytes = memory_bytes
     try:
-        return "\n".join(_session.receive(text) if text else [_session.hello()])
+        return "\n".join(_session.receive(text))
     except BaseException:  # noqa: BLE001 (the realm's outermost frame: nothing may pass)
         return canonical.dump(["failed", traceback.format_exc()])

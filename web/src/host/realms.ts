@@ -50,6 +50,8 @@ export class RealmFactory {
   readonly #slots = new Slots();
   readonly #preparer: ModulePreparer;
   #wasmRealm: Promise<SandboxScripts> | null = null;
+  /** What realms with Python start from. Kept for their snapshots, for which they need it again for a moment. */
+  #image: Promise<ArrayBuffer | null> | null = null;
 
   constructor(base: string) {
     this.#base = base;
@@ -76,7 +78,15 @@ export class RealmFactory {
   }
 
   #makeBoot(pickWasm: Boot["pickWasm"]): Boot {
-    return { files: this.#getFiles(), slots: this.#slots, pickWasm };
+    return { files: this.#getFiles(), slots: this.#slots, pickWasm, getImage: () => this.#getImage() };
+  }
+
+  #getImage(): Promise<ArrayBuffer | null> {
+    this.#image ??= this.#getFiles().then(({ image }) => image);
+    this.#image.catch(() => {
+      this.#image = null;
+    });
+    return this.#image;
   }
 
   #getWasmRealm(): Promise<SandboxScripts> {
@@ -109,6 +119,7 @@ interface Boot {
   readonly slots: Slots;
   /** What of Pyodide's wasm can be sent to the realm. */
   readonly pickWasm: (files: Files) => RealmAssets["wasm"];
+  readonly getImage: () => Promise<ArrayBuffer | null>;
 }
 
 /** What all kinds have in common: the control port. */
@@ -184,6 +195,10 @@ abstract class ControlledRealm implements Realm {
     this.command({ kind: "boot", assets: toAssets(loaded, pickWasm) });
   }
 
+  async #sendImage(): Promise<void> {
+    this.command({ kind: "image", image: (await this.#boot?.getImage()) ?? null });
+  }
+
   #hear(value: unknown): void {
     let report;
     try {
@@ -204,6 +219,11 @@ abstract class ControlledRealm implements Realm {
         break;
       case "prepare":
         this.prepare(report.module);
+        break;
+      case "needImage":
+        this.#sendImage().catch((error: unknown) => {
+          this.lose(describeError(error));
+        });
         break;
       case "alive":
         this.#runs = true;

@@ -11,7 +11,7 @@ import { ParseError, parseFields } from "../shared/parse.ts";
 export interface EmscriptenModule {
   readonly HEAPU8: Uint8Array;
   readonly HEAPU32: Uint32Array;
-  readonly FS: { writeFile(path: string, data: Uint8Array): void };
+  readonly FS: FileSystemApi;
   readonly API: {
     readonly config: { readonly BUILD_ID: string };
     restoreSnapshot(snapshot: Uint8Array): object;
@@ -33,6 +33,28 @@ export interface EmscriptenModule {
   _PyLong_FromDouble(value: number): number;
   _Py_DecRef(object: number): void;
   _PyErr_Print(): void;
+}
+
+export interface FileSystemApi {
+  writeFile(path: string, data: Uint8Array): void;
+  cwd(): string;
+  lookupPath(path: string, options: object): { readonly node: FileNode };
+  readonly root: FileNode;
+  /** By file descriptor. */
+  readonly streams: readonly (FileStream | null | undefined)[];
+  /** Grows with everything that is made, be it a file, a pipe or a socket. */
+  readonly nextInode: number;
+  readonly ErrnoError: new (errno: number) => Error;
+}
+
+/** The operations are shared by all nodes of a kind in a file system. */
+export interface FileNode {
+  readonly node_ops: Record<string, unknown>;
+  readonly stream_ops: Record<string, unknown>;
+}
+
+export interface FileStream {
+  readonly path?: string;
 }
 
 export interface EmscriptenSettings {

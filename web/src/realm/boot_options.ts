@@ -12,13 +12,16 @@ export interface ScriptUrls {
 }
 
 export async function loadBootOptions(urls: ScriptUrls, assets: RealmAssets): Promise<BootOptions> {
-  const loadPyodide = parseLoadPyodide(await import(/* @vite-ignore */ urls.pyodide));
-  const createModule = parseCreateModule(await import(/* @vite-ignore */ urls.pyodideAsm));
-  const wasm = assets.wasm instanceof WebAssembly.Module ? assets.wasm : await WebAssembly.compile(assets.wasm);
+  // Compiling goes on in other threads while the scripts are read.
+  const [wasm, pyodide, pyodideAsm] = await Promise.all([
+    assets.wasm instanceof WebAssembly.Module ? Promise.resolve(assets.wasm) : WebAssembly.compile(assets.wasm),
+    import(/* @vite-ignore */ urls.pyodide) as Promise<unknown>,
+    import(/* @vite-ignore */ urls.pyodideAsm) as Promise<unknown>,
+  ]);
   const print = console.log.bind(console);
   return {
-    loadPyodide,
-    createModule,
+    loadPyodide: parseLoadPyodide(pyodide),
+    createModule: parseCreateModule(pyodideAsm),
     files: { wasm, stdlib: assets.stdlib },
     sources: new Uint8Array(assets.sources),
     image: assets.image === null ? null : new Uint8Array(assets.image),

@@ -7,7 +7,7 @@
 import { ASSETS } from "../shared/assets.ts";
 import type { PreparerJob } from "../shared/messages.ts";
 import { describeError, parseFields, parseText } from "../shared/parse.ts";
-import { bootRealm } from "./boot_realm.ts";
+import { bootFor } from "./boot_realm.ts";
 import { loadBootOptions } from "./boot_options.ts";
 import { freezeClocksAndEntropy } from "./freeze.ts";
 
@@ -16,8 +16,8 @@ async function instrument({ assets, module }: PreparerJob): Promise<object> {
   const urls = { pyodide: new URL(ASSETS.pyodide, base).href, pyodideAsm: new URL(ASSETS.pyodideAsm, base).href };
   const options = await loadBootOptions(urls, assets);
   freezeClocksAndEntropy();
-  const { receive } = await bootRealm(options, { module: "kernel_py.hosts.browser.modules", function: "instrument" });
-  const fields = parseFields(JSON.parse(receive.call(module, 0)), "an instrumented module");
+  const entry = { module: "kernel_py.hosts.browser.modules", function: "instrument" };
+  const fields = parseFields(JSON.parse((await bootFor(entry, options)).call(module, 0)), "an instrumented module");
   return { ...fields, code: Uint8Array.from(atob(parseText(fields, "code")), (char) => char.charCodeAt(0)) };
 }
 

@@ -23,10 +23,12 @@ const PREFIX_BYTES = MAGIC.length + 4;
 export type Run = readonly [first: number, count: number];
 
 export interface ImageHeader {
+  /** SHA-256 of all the rest, in hexadecimal: what a heap snapshot names as its base. */
+  readonly id: string;
   /** Pyodide's own build id: an image fits no other build. */
   readonly build: string;
   readonly memoryBytes: number;
-  /** What Pyodide must know of its JavaScript side, as it gave it when the image was made. */
+  /** What must be known on JavaScript's side: by Pyodide (a kernel's image), or by `TextFunction` (a realm's). */
   readonly config: Fields;
   readonly runs: readonly Run[];
   readonly clear: readonly Run[];
@@ -38,8 +40,8 @@ export interface Image {
 }
 
 export function encodeImage(image: Image): Uint8Array<ArrayBuffer> {
-  const { build, memoryBytes, config, runs, clear } = image.header;
-  let header = JSON.stringify({ build, memory_bytes: memoryBytes, config, runs, clear });
+  const { id, build, memoryBytes, config, runs, clear } = image.header;
+  let header = JSON.stringify({ id, build, memory_bytes: memoryBytes, config, runs, clear });
   const headerBytes = new TextEncoder().encode(header).length;
   header += " ".repeat((PAGE_BYTES - ((PREFIX_BYTES + headerBytes) % PAGE_BYTES)) % PAGE_BYTES);
   const encoded = new TextEncoder().encode(MAGIC + "\0\0\0\0" + header);
@@ -61,6 +63,7 @@ export function parseImage(file: Uint8Array): Image {
     "an image's header",
   );
   const header = {
+    id: parseText(fields, "id"),
     build: parseText(fields, "build"),
     memoryBytes: parseInteger(fields, "memory_bytes"),
     config: parseFields(fields["config"], "an image's config"),

@@ -69,6 +69,8 @@ export type RealmCommand =
   | { readonly kind: "connect" }
   /** The answer to `prepare`. */
   | { readonly kind: "prepared"; readonly prepared: Prepared }
+  /** The answer to `needImage`: the image that realms start from; null if there is none. */
+  | { readonly kind: "image"; readonly image: ArrayBuffer | null }
   /** Answer with `alive`. */
   | { readonly kind: "ping" };
 
@@ -80,6 +82,8 @@ export type RealmReport =
   | { readonly kind: "failed"; readonly reason: string }
   /** Have a module, in base64, instrumented. Only realms of kind wasm ask, one at a time. Answered with `prepared`. */
   | { readonly kind: "prepare"; readonly module: string }
+  /** The realm wants to compare its memory with the image that it started from. */
+  | { readonly kind: "needImage" }
   /** The realm does something else than what it did last; also the answer to a ping. */
   | { readonly kind: "alive" };
 
@@ -140,7 +144,7 @@ export function parseHostMessage(value: unknown): HostMessage {
 /** What a realm reports. The realm may be under a vat's control: nothing in it is trusted. */
 export function parseRealmReport(value: unknown): RealmReport {
   const fields = parseFields(value, "a realm's report");
-  const kind = parseChoice(fields, "kind", ["booted", "failed", "prepare", "alive"]);
+  const kind = parseChoice(fields, "kind", ["booted", "failed", "prepare", "needImage", "alive"]);
   switch (kind) {
     case "booted":
       return { kind, ...parseStart(fields) };
@@ -148,6 +152,7 @@ export function parseRealmReport(value: unknown): RealmReport {
       return { kind, reason: parseText(fields, "reason") };
     case "prepare":
       return { kind, module: parseText(fields, "module") };
+    case "needImage":
     case "alive":
       return { kind };
   }
