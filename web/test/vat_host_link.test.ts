@@ -50,6 +50,7 @@ function makeLink(context: TestContext): Fixture {
   const heard: string[] = [];
   link.observe({
     onText: (vat, text) => heard.push(`${vat} says ${text}`),
+    onHeap: (vat, report) => heard.push(`${vat} hands over ${report.kind}`),
     onBooted: (vat, boot) => heard.push(`${vat} up from ${boot}`),
     onLost: (vat, reason) => heard.push(`${vat} lost: ${reason}`),
   });
@@ -187,10 +188,41 @@ test("realms found alive have their ports before anything is heard of them", asy
   const heard: string[] = [];
   link.observe({
     onText: (vat, text) => heard.push(`${vat} says ${text}`),
+    onHeap: () => undefined,
     onBooted: () => undefined,
     onLost: () => undefined,
   });
   await settle();
   assert.deepEqual(heard, ["v1 says hello"]);
   port1.close();
+});
+
+test("a heap is taken from a realm that was asked for it, once", async (context) => {
+  const fixture = makeLink(context);
+  const { link, heard } = fixture;
+  link.create("v1", 0, "worker");
+  await settle();
+  const realm = created(fixture);
+  const heap = { kind: "unsnapshotable", reason: "it has a file open" };
+  realm.postMessage(heap);
+  await settle();
+  assert.deepEqual(heard, ["v1 says not a text"]);
+  link.post("v1", '["snapshot","take"]');
+  realm.postMessage(heap);
+  realm.postMessage(heap);
+  await settle();
+  assert.deepEqual(heard.slice(1), ["v1 hands over unsnapshotable", "v1 says not a text"]);
+});
+
+test("what is no heap is what no realm may say", async (context) => {
+  const fixture = makeLink(context);
+  const { link, heard } = fixture;
+  link.create("v1", 0, "worker");
+  await settle();
+  link.post("v1", '["snapshot","take"]');
+  const bytes = new ArrayBuffer(4);
+  const heap = { kind: "snapshot", mode: "take", delivered: 1, base: "b", memoryBytes: 1, pieces: [["0", 5]], bytes };
+  created(fixture).postMessage(heap);
+  await settle();
+  assert.deepEqual(heard, ["v1 says not a text"]);
 });

@@ -11,10 +11,12 @@
 import { bootPyodide, type PyodideFiles } from "../pyodide/boot.ts";
 import type { CreateModule, LoadPyodide } from "../pyodide/api.ts";
 import { fetchAsset, fetchBytes, findBytes } from "../shared/assets.ts";
-import { parseChoice, parseFields, ParseError } from "../shared/parse.ts";
+import type { HeapReport } from "../shared/heap_messages.ts";
+import { describeError, parseChoice, parseFields, ParseError } from "../shared/parse.ts";
 import { REALM_KINDS } from "../shared/messages.ts";
 import { encodeBase64, type IndexedDbStore } from "../store/indexed_db.ts";
 import { fetchUrl } from "./fetch_url.ts";
+import { digestHeap, keepHeap, readHeap, RestoreError } from "./heaps.ts";
 import { callService, declareServices, type Service } from "./services.ts";
 import type { VatHostLink } from "./vat_host_link.ts";
 
@@ -59,6 +61,7 @@ interface Bridge {
   create(vat: string, incarnation: number, kind: string): void;
   post(vat: string, text: string): void;
   destroy(vat: string): void;
+  restore(vat: string, snapshot: string, start: string): void;
   setBusy(isBusy: boolean): void;
   setAlarm(dueMs: number | undefined): void;
   fetchUrl(text: string): Promise<string>;
@@ -81,6 +84,9 @@ interface PythonKernel {
   readonly vat_text: (vat: string, text: string) => void;
   readonly vat_booted: (vat: string, boot: string, problem: string) => void;
   readonly vat_lost: (vat: string, reason: string) => void;
+  readonly heap_imaged: (vat: string, image: string) => void;
+  readonly heap_not_imaged: (vat: string, reason: string) => void;
+  readonly restore_failed: (vat: string, reason: string, chunk: string) => void;
   readonly connect: (client: number) => void;
   readonly receive: (client: number, text: string) => void;
   readonly disconnect: (client: number) => void;
@@ -118,14 +124,25 @@ export class RunningKernel {
     const realms = (await living).map(({ vat, incarnation }) => [vat, incarnation]);
     const start = pyodide.runPython("import kernel_py.hosts.browser.boot as boot; boot.BrowserKernel");
     if (typeof start !== "function") throw new ParseError("kernel_py.hosts.browser.boot does not fit");
+    // Python calls the bridge only when JavaScript has its methods.
+    const restore = (vat: string, snapshot: string, source: string): void => {
+      restoreHeap(options, python, vat, snapshot, source).catch(console.error);
+    };
     const kernel: unknown = Reflect.apply(start, undefined, [
-      makeBridge(options, senders),
+      makeBridge(options, senders, restore),
       JSON.stringify(realms),
       JSON.stringify({ boot, problem }),
       declareServices(options.services),
     ]);
     const python = parseKernel(kernel);
-    options.link.observe({ onText: python.vat_text, onBooted: python.vat_booted, onLost: python.vat_lost });
+    options.link.observe({
+      onText: python.vat_text,
+      onHeap: (vat, report, isCurrent) => {
+        takeHeap(options.store, python, vat, report, isCurrent).catch(console.error);
+      },
+      onBooted: python.vat_booted,
+      onLost: python.vat_lost,
+    });
     return new RunningKernel(python, senders);
   }
 
@@ -146,7 +163,49 @@ export class RunningKernel {
   }
 }
 
-function makeBridge(options: KernelOptions, senders: Map<number, (text: string) => void>): Bridge {
+/** A realm has handed over its heap, as it was asked to. */
+async function takeHeap(
+  store: IndexedDbStore,
+  python: PythonKernel,
+  vat: string,
+  report: HeapReport,
+  isCurrent: () => boolean,
+): Promise<void> {
+  if (report.kind === "unsnapshotable") {
+    python.heap_not_imaged(vat, report.reason);
+  } else if (report.mode === "check") {
+    const digest = await digestHeap(report);
+    if (isCurrent()) python.vat_text(vat, JSON.stringify(["digest", report.delivered, digest]));
+  } else {
+    try {
+      const image = await keepHeap(store, report);
+      if (isCurrent()) python.heap_imaged(vat, image.text);
+      else for (const id of image.held) store.release(id);
+    } catch (error) {
+      if (isCurrent()) python.heap_not_imaged(vat, describeError(error));
+    }
+  }
+}
+
+async function restoreHeap(
+  { store, link }: KernelOptions,
+  python: PythonKernel,
+  vat: string,
+  snapshot: string,
+  start: string,
+): Promise<void> {
+  try {
+    link.restore(vat, await readHeap(store, snapshot, start));
+  } catch (error) {
+    python.restore_failed(vat, describeError(error), error instanceof RestoreError ? error.chunk : "");
+  }
+}
+
+function makeBridge(
+  options: KernelOptions,
+  senders: Map<number, (text: string) => void>,
+  restore: Bridge["restore"],
+): Bridge {
   const { store, link } = options;
   return {
     create: (vat, incarnation, kind) => {
@@ -158,6 +217,7 @@ function makeBridge(options: KernelOptions, senders: Map<number, (text: string) 
     destroy: (vat) => {
       link.destroy(vat);
     },
+    restore,
     setBusy: (isBusy) => {
       link.setBusy(isBusy);
     },
@@ -199,6 +259,9 @@ function parseKernel(value: unknown): PythonKernel {
     vat_text: get("vat_text"),
     vat_booted: get("vat_booted"),
     vat_lost: get("vat_lost"),
+    heap_imaged: get("heap_imaged"),
+    heap_not_imaged: get("heap_not_imaged"),
+    restore_failed: get("restore_failed"),
     connect: get("connect"),
     receive: get("receive"),
     disconnect: get("disconnect"),

@@ -11,6 +11,7 @@
  *   when the kernel becomes busy, and every `CHECK_MS` while it stays so: nothing else would tell.
  */
 
+import { parseHeapReport, type HeapReport, type RestoreMessage } from "../shared/heap_messages.ts";
 import type { Boot, HostMessage, KernelMessage, RealmId, RealmKind } from "../shared/messages.ts";
 import { describeError } from "../shared/parse.ts";
 
@@ -18,6 +19,12 @@ const CHECK_MS = 10_000;
 
 /** A vat host that has not said which realms live after so long is given up. */
 const ANSWER_MS = 10_000;
+
+/** How a text begins that asks for a heap. */
+const SNAPSHOT = '["snapshot",';
+
+/** Stands for what a realm may not send; the kernel takes offence at it. */
+const NOT_A_TEXT = "not a text";
 
 /** Realms made in one life of a kernel, at most. */
 const REALMS_MAX = 2 ** 20;
@@ -40,6 +47,8 @@ export interface VatHostFinder {
 
 export interface VatObserver {
   onText(vat: string, text: string): void;
+  /** The realm hands over its heap, or says why it does not. `isCurrent` tells whether it still is the vat's realm. */
+  onHeap(vat: string, report: HeapReport, isCurrent: () => boolean): void;
   onBooted(vat: string, boot: Boot, problem: string): void;
   onLost(vat: string, reason: string): void;
 }
@@ -54,6 +63,8 @@ export class VatHostLink {
   readonly #finder: VatHostFinder;
   readonly #epoch: number;
   readonly #realms = new Map<string, RealmState>();
+  /** Vats whose present realm has been asked for its heap. */
+  readonly #asked = new Set<string>();
   #observer: VatObserver | null = null;
   /** The present vat host; replaced by a later one when it turns out to be gone. Null if none could be made. */
   #endpoint: Promise<VatHostEndpoint> | null = null;
@@ -93,7 +104,7 @@ export class VatHostLink {
   /** Tells `observer` what comes from realms, from now on; what came before is told first. */
   observe(observer: VatObserver): void {
     this.#observer = observer;
-    for (const [vat, { port }] of this.#realms) if (port !== null) listen(vat, port, observer);
+    for (const [vat, { port }] of this.#realms) if (port !== null) this.#listen(vat, port, observer);
   }
 
   receive(message: HostMessage, ports: readonly MessagePort[]): void {
@@ -133,7 +144,16 @@ export class VatHostLink {
 
   /** Sends a text to the vat's realm; vanishes if it is gone. */
   post(vat: string, text: string): void {
+    if (text.startsWith(SNAPSHOT)) this.#asked.add(vat);
     this.#realms.get(vat)?.port?.postMessage(text);
+  }
+
+  /** Sends a heap to the vat's realm, which has just said hello. The bytes are given away. */
+  restore(vat: string, message: RestoreMessage): void {
+    this.#realms.get(vat)?.port?.postMessage(
+      message,
+      message.pieces.map(({ bytes }) => bytes),
+    );
   }
 
   destroy(vat: string): void {
@@ -186,7 +206,16 @@ export class VatHostLink {
     if (port === undefined) return;
     this.#detach(vat);
     this.#realms.set(vat, { realm, port });
-    if (this.#observer !== null) listen(vat, port, this.#observer);
+    if (this.#observer !== null) this.#listen(vat, port, this.#observer);
+  }
+
+  #listen(vat: string, port: MessagePort, observer: VatObserver): void {
+    port.onmessage = ({ data }: MessageEvent<unknown>) => {
+      // A heap is large: it is taken only from a realm that was asked for it, and once.
+      const report = typeof data !== "string" && this.#asked.delete(vat) ? findHeapReport(data) : null;
+      if (report !== null) observer.onHeap(vat, report, () => this.#realms.get(vat)?.port === port);
+      else observer.onText(vat, typeof data === "string" ? data : NOT_A_TEXT);
+    };
   }
 
   #lose(vat: string, reason: string): void {
@@ -197,6 +226,7 @@ export class VatHostLink {
   #detach(vat: string): void {
     const port = this.#realms.get(vat)?.port;
     this.#realms.delete(vat);
+    this.#asked.delete(vat);
     if (port === undefined || port === null) return;
     port.onmessage = null;
     port.close();
@@ -224,8 +254,11 @@ export class VatHostLink {
 }
 
 /** Starts the port: what has come meanwhile is heard now. */
-function listen(vat: string, port: MessagePort, observer: VatObserver): void {
-  port.onmessage = (event: MessageEvent<unknown>) => {
-    observer.onText(vat, typeof event.data === "string" ? event.data : "not a text");
-  };
+
+function findHeapReport(data: unknown): HeapReport | null {
+  try {
+    return parseHeapReport(data);
+  } catch {
+    return null;
+  }
 }

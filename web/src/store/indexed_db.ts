@@ -156,10 +156,26 @@ export class IndexedDbStore {
   }
 
   /** The chunk's packed bytes; undefined if there is none. */
-  findChunk(id: string): Promise<Uint8Array | undefined> {
+  async findChunk(id: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    return (await this.findChunks([id]))[0];
+  }
+
+  /** The same for several. */
+  findChunks(ids: readonly string[]): Promise<readonly (Uint8Array<ArrayBuffer> | undefined)[]> {
     return this.#run(async () => {
-      const packed: unknown = await settle(this.#begin(["chunks"], "readonly").objectStore("chunks").get(id));
-      return packed instanceof Uint8Array ? packed : undefined;
+      const store = this.#begin(["chunks"], "readonly").objectStore("chunks");
+      const found = await Promise.all(ids.map((id) => settle<unknown>(store.get(id))));
+      return found.map((packed) => (isChunk(packed) ? packed : undefined));
+    });
+  }
+
+  /** Those of `ids` that are neither stored nor held. What is held although it is stored is let go of. */
+  findMissingChunks(ids: readonly string[]): Promise<readonly string[]> {
+    return this.#run(async () => {
+      const store = this.#begin(["chunks"], "readonly").objectStore("chunks");
+      const counts = await Promise.all(ids.map((id) => settle(store.count(id))));
+      for (const [index, id] of ids.entries()) if (counts[index] !== 0) this.#held.delete(id);
+      return ids.filter((id, index) => counts[index] === 0 && !this.#held.has(id));
     });
   }
 
@@ -276,6 +292,10 @@ function apply(transaction: IDBTransaction, net: Net): void {
     if (text === null) bundles.delete(id);
     else bundles.put(text, id);
   }
+}
+
+function isChunk(value: unknown): value is Uint8Array<ArrayBuffer> {
+  return value instanceof Uint8Array && value.buffer instanceof ArrayBuffer;
 }
 
 export function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
