@@ -73,6 +73,22 @@ def plain(tmp_path: Path) -> Iterator[PlainChromium]:
     chromium.close()
 
 
+Start = Callable[..., PlainChromium]
+
+
+@pytest.fixture
+def start_plain(tmp_path: Path) -> Iterator[Start]:
+    """Starts Chromiums without a debugger on one profile, one after the other; the last is closed at the end."""
+    started: list[PlainChromium] = []
+
+    def start(**options: Any) -> PlainChromium:
+        started.append(PlainChromium(tmp_path / "profile", **options))
+        return started[-1]
+
+    yield start
+    started[-1].close()
+
+
 @pytest.fixture(scope="module")
 def shared_control(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Control]:
     """One kernel for the tests of a module that leave nothing behind in it."""

@@ -65,6 +65,8 @@ def test_a_realm_outlives_the_service_worker(
 ) -> None:
     root = control.launch_one(COUNTER, kind)
     control.call(root, "add")
+    # A realm that was asked for its heap by a kernel that died over it is made anew.
+    wait_until(lambda: "taken" if control.vat_status("v1")["snapshots"] else None)
     before = _list_workers(browser_with_extension)
     browser_with_extension.kill_service_worker()
     assert control.call(root, "add") == "2"

@@ -100,7 +100,7 @@ class Control:
     """Makes control requests in a page."""
 
     def __init__(self, evaluate: Evaluate) -> None:
-        self._evaluate = evaluate
+        self.evaluate = evaluate
         self._numbers = itertools.count(1)
         self.last_ms = 0.0
         evaluate(CLIENT_SCRIPT)
@@ -117,11 +117,11 @@ class Control:
         """Make a request without waiting. Returns its id, for `result`; `key` is the id of one made earlier."""
         key = key or f"e2e-{next(self._numbers)}-{uuid.uuid4()}"
         arguments = f"{json.dumps(key)}, {json.dumps(method)}, {json.dumps(params)}"
-        self._evaluate(f"void controlClient.request({arguments})")
+        self.evaluate(f"void controlClient.request({arguments})")
         return key
 
     def result(self, key: str) -> Any:
-        answer = self._evaluate(f"controlClient.answer({json.dumps(key)})")
+        answer = self.evaluate(f"controlClient.answer({json.dumps(key)})")
         self.last_ms = answer["ms"]
         if "error" in answer:
             raise ControlError(answer["error"])
@@ -153,24 +153,24 @@ class Control:
     @property
     def reconnects(self) -> int:
         """How often the port was lost and opened again."""
-        count: int = self._evaluate("controlClient.reconnects")
+        count: int = self.evaluate("controlClient.reconnects")
         return count
 
     def wait_for_disconnect(self) -> None:
         """Wait until the service worker has stopped. Nothing may be unanswered."""
-        self._evaluate("controlClient.disconnected()")
+        self.evaluate("controlClient.disconnected()")
 
     def wait_ms(self, milliseconds: int) -> None:
         """Let time pass, in the page."""
-        self._evaluate(f"new Promise((resolve) => setTimeout(resolve, {milliseconds}))")
+        self.evaluate(f"new Promise((resolve) => setTimeout(resolve, {milliseconds}))")
 
     def vat_status(self, vat: str) -> dict[str, Any]:
         status = self.request("status")
         return next(found for found in status["vats"] if found["vat"] == vat)
 
     def subscribe(self) -> None:
-        self._evaluate("controlClient.subscribe()")
+        self.evaluate("controlClient.subscribe()")
 
     def take_events(self) -> list[dict[str, Any]]:
-        events: list[dict[str, Any]] = self._evaluate("controlClient.events.splice(0)")
+        events: list[dict[str, Any]] = self.evaluate("controlClient.events.splice(0)")
         return events

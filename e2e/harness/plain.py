@@ -11,6 +11,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,17 @@ class PlainChromium:
         """End the browser, as a person does who closes it."""
         for page in self._pages:
             page.close()
+        self._pages.clear()
         self._process.terminate()
         self._process.wait()
+
+    def kill(self) -> None:
+        """End all processes of the browser at once, as a power cut does."""
+        root = psutil.Process(self._process.pid)
+        for process in (root, *root.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.close()
 
     def open_control(self) -> Control:
         """A connection to the kernel from a page of the extension, which alone gets a debugger."""

@@ -359,6 +359,7 @@ class Control:
             "root": record.root,
             "reason": record.reason,
             "deliveries": 0 if counters is None else counters.delivered,
+            "snapshots": list(self._vats.snapshots.get_mark(vat).kept),
             "queued": self._queues.count(vat),
             "inflight": counters is not None and counters.dispatched > counters.delivered,
         }

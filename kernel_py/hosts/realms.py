@@ -112,7 +112,13 @@ class Realms:
     def describe(self) -> dict[str, Any]:
         """The status of each vat's realm."""
         return {
-            vat: {"realm": link.state.value, "memory_bytes": link.memory_bytes, "fault": link.reason}
+            vat: {
+                "realm": link.state.value,
+                "memory_bytes": link.memory_bytes,
+                "fault": link.reason,
+                # The number of the delivery after which it was restored; None if it lived through all of them.
+                "restored": None if link.snapshot is None else link.snapshot.delivered,
+            }
             for vat, link in self._links.items()
         }
 

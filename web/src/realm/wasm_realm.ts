@@ -51,7 +51,8 @@ class WasmRealm {
         this.#report({ kind: "alive" });
         break;
       case "boot":
-        // There is nothing to start.
+      case "image":
+        // There is nothing to start, and no image.
         break;
     }
   }
