@@ -51,6 +51,10 @@ class Panel:
             re.compile(rf"^Inspector: {re.escape(name.split(maxsplit=1)[0])}$")
         )
 
+    def press(self, name: str) -> None:
+        """Press a button of the inspector."""
+        self.inspector.get_by_role("button", name=name, exact=True).click()
+
     # --- launching ------------------------------------------------------------------------------
 
     def open_launch_dialog(self) -> None:

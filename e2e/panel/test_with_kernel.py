@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from e2e.harness.browser import ExtensionBrowser
+from e2e.harness.browser import ROOT, ExtensionBrowser
 from e2e.panel.driver import Panel
 
 BOOT_MS = 60_000
@@ -120,6 +120,59 @@ def test_a_panel_takes_over_what_a_closed_one_left_unanswered(
     expect(other.sent(root, "wait")).to_contain_text("pending")
     expect(other.send(root, "open")).to_contain_text("fulfilled")
     expect(other.sent(root, "wait")).to_contain_text("open after 1 waits")
+
+
+CHAIN = """
+from kernel_py.vat import E, Exo
+
+class Bank(Exo):
+    def withdraw(self, amount):
+        raise ValueError(f"not {amount}")
+
+class Shop(Exo):
+    def __init__(self):
+        self.bank = None
+
+    async def bootstrap(self, vats, services):
+        self.bank = vats["bank"]
+
+    async def pass_on(self):
+        return await E(self.bank).withdraw(5)
+
+    async def wrap(self):
+        try:
+            await E(self.bank).withdraw(5)
+        except ValueError as error:
+            raise RuntimeError("cannot buy") from error
+
+def build_root_object(powers, parameters, baggage):
+    return Bank() if parameters.get("bank") else Shop()
+"""
+CHAIN_CLUSTER = """{"bootstrap": "shop", "vats": {
+  "shop": {"source": "chain.py", "kind": "worker"},
+  "bank": {"source": "chain.py", "parameters": {"bank": true}}}}"""
+
+
+def test_a_failure_is_followed_through_the_vats_that_it_passed(tab: Panel) -> None:
+    tab.open_launch_dialog()
+    tab.choose_example("Empty cluster")
+    tab.write_file("cluster.json", CHAIN_CLUSTER)
+    tab.write_file("chain.py", CHAIN)
+    tab.launch()
+    expect(tab.dialog).to_be_hidden(timeout=BOOT_MS)
+    root = tab.target.input_value()
+    passed = tab.send(root, "pass_on")
+    expect(passed).to_contain_text(re.compile(r"raised in vat bank \(v\d\).*passed on in vat shop \(v\d\)", re.DOTALL))
+    tracebacks = passed.get_by_role("region", name="Traceback")
+    expect(tracebacks.nth(0)).to_contain_text("in withdraw")
+    expect(tracebacks.nth(1)).to_contain_text("in pass_on")
+    wrapped = tab.send(root, "wrap")
+    expect(wrapped).to_contain_text("RuntimeError('cannot buy')")
+    expect(wrapped).to_contain_text(
+        re.compile(r"raised in vat shop \(v\d\).*which came of what was raised in vat bank \(v\d\)", re.DOTALL)
+    )
+    wrapped.scroll_into_view_if_needed()
+    tab.page.screenshot(path=ROOT / "out/panel/chain.png")
 
 
 def test_an_error_in_a_vat_is_shown_with_its_traceback_and_causes(tab: Panel) -> None:

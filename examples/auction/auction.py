@@ -45,7 +45,7 @@ class Auction(Durable):
 
     thing: str
     reserve: int
-    phase: str = field("bidding", guard=Phase)
+    phase: Phase = "bidding"
     paddles: DurableMap = field(default_factory=DurableMap)
     board = facet(Board)
 

@@ -43,8 +43,8 @@ class Index(Durable):
 class Contact(Durable):
     index: Index
     number: int
-    name: str = field(guard=Name)
-    phone: str = field(guard=Phone)
+    name: Name
+    phone: Phone
 
     def show(self) -> Row:
         return {"name": self.name, "phone": self.phone}

@@ -24,7 +24,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from kernel_py.core import schema
@@ -152,6 +152,10 @@ class ArchiveImport:
         texts = await self._backend.load()
         if texts and texts.get(_SCHEMA_KEY) != schema.IMPORTING:
             raise StoreError("the store is not empty: import into a new one")
+        await self.clear()
+
+    async def clear(self) -> None:
+        """Throw away what the store holds, whatever it is: from now on it says that an import is not finished."""
         await self._clear()
         await self._backend.commit(Delta(puts={_SCHEMA_KEY: schema.IMPORTING}))
 
@@ -196,6 +200,45 @@ class ArchiveImport:
         keys = list(await self._backend.load())
         delta = Delta(deletes=keys, transcript_drops=vats, bundle_drops=bundles, chunk_drops=chunks)
         await self._backend.commit(delta)
+
+
+def check_archive(chunks: Iterable[bytes]) -> None:
+    """Read an archive to its end.
+
+    Raises:
+        StoreError: it is not sound.
+    """
+    reader = _Reader()
+    for line in _split(chunks):
+        reader.take(line)
+        reader.take_delta()
+    reader.finish()
+
+
+async def replace_by_archive(backend: Backend, chunks: Iterable[bytes], limits: Limits = DEFAULT_LIMITS) -> int:
+    """Put an archive in the place of all that a store holds, whatever it is. Returns the number of parts.
+
+    Call `check_archive` before: of a damaged archive nothing is left, nor of what was there. A store in which this was
+    cut off says so (`schema.IMPORTING`), and can be imported into again.
+
+    Raises:
+        StoreError: this is no sound archive, or the store cannot be written.
+    """
+    importing = ArchiveImport(backend, limits)
+    await importing.clear()
+    for chunk in chunks:
+        await importing.feed(chunk)
+    return await importing.finish()
+
+
+def _split(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines of an archive, of which the last may be cut off."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
 
 
 async def import_archive(backend: Backend, chunks: Iterable[bytes] | bytes, limits: Limits = DEFAULT_LIMITS) -> int:

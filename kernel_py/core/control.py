@@ -23,6 +23,12 @@ is sent, and its response is kept until the client acknowledges it. Queries chan
 
 The last three are the host's, and of the moment: which vats are in memory is no state of the kernel's.
 
+The host of the kernel answers two more, which the kernel itself knows nothing of; see `kernel_py.hosts.transfers`:
+
+| export | | parts, pieces; the archive has come before, as notifications |
+|---|---|---|
+| import | pieces | parts; the archive that was sent before, as notifications, has replaced the whole state |
+
 settled is ``{status: "fulfilled" | "rejected", value, body, slots}``; value is the Python form, for people.
 """
 
@@ -382,7 +388,15 @@ class Control:
     def _describe_object(self, kref: str) -> dict[str, Any]:
         _, reachable, recognizable, iface = self._references.get_object(kref)
         owner = self._references.find_owner(kref)
-        return {"kref": kref, "vat": owner, "iface": iface, "reachable": reachable, "recognizable": recognizable}
+        return {
+            "kref": kref,
+            "vat": owner,
+            "iface": iface,
+            "reachable": reachable,
+            "recognizable": recognizable,
+            "pinned": self._state.get(schema.PINS, kref) is not None,
+            "revoked": self._references.is_revoked(kref),
+        }
 
     def _promise(self, text: str) -> dict[str, Any]:
         try:

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 
 from kernel_py.core import control
-from kernel_py.core.archive import export_archive
+from kernel_py.core.archive import check_archive, export_archive, replace_by_archive
 from kernel_py.core.cluster_config import VAT_KINDS
 from kernel_py.core.events import dump_event
 from kernel_py.core.interceptors import Interceptors, Part
@@ -28,6 +29,7 @@ from kernel_py.core.parts import DEFAULT_PARTS, Parts
 from kernel_py.core.store import Backend
 from kernel_py.hosts.realms import Realms, Workers
 from kernel_py.hosts.services import Service
+from kernel_py.hosts.transfers import Incoming, send_archive
 from kernel_py.wire.errors import KernelBug, KernelError, RequestError, StoreError
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
 from kernel_py.wire.snapshots import HeapImage
@@ -43,6 +45,7 @@ class Client:
         self._host = host
         self.send = send
         self.is_subscribed = False
+        self.incoming = Incoming()
 
     def receive(self, text: str) -> None:
         """Take a JSON-RPC text; responses come through `send`, now or later."""
@@ -195,28 +198,37 @@ class KernelHost:
 
     def receive(self, client: Client, text: str) -> None:
         """Take a client's text."""
-        if self._is_early(lambda: self.receive(client, text)):
-            return
         try:
             call = control.parse_call(text, self._limits)
         except RequestError as error:
             client.send(control.dump_error(None, control.INVALID_REQUEST, error))
             return
+        if call.method == "ping":
+            client.send(control.dump_result(call.key, {}))
+        elif not self._is_early(lambda: self._take_call(client, call)):
+            self._take_call(client, call)
+
+    def _take_call(self, client: Client, call: control.Call) -> None:
         match call.method:
-            case "ping":
-                client.send(control.dump_result(call.key, {}))
             case "subscribe":
                 client.is_subscribed = True
                 self._observe()
                 client.send(control.dump_result(call.key, {}))
             case "ack":
                 self._acknowledge(call.params.get("id"))
+            case "archive":
+                with suppress(RequestError):  # the import will say that it is missing
+                    client.incoming.take(call.params)
             case _ if not call.key:
                 refusal = RequestError(f"{call.method!r:.100} needs an id: its answer would be lost")
                 client.send(control.dump_error(None, control.INVALID_REQUEST, refusal))
             case _ if call.method in control.WAREHOUSE and self.failure is None:
                 client.send(self._move(call))
                 self._pump()
+            case "export":
+                self._spawn(send_archive(call.key, client.send, self.export))
+            case "import":
+                self._spawn(client.incoming.put(call, client.send, self.replace))
             case _:
                 self._request(client, call)
 
@@ -371,6 +383,40 @@ class KernelHost:
         finally:
             self._is_exporting = False
             self._pump()
+
+    async def replace(self, archive: list[bytes]) -> int:
+        """Put an archive in the place of the whole state, and go on with it. Returns the number of parts.
+
+        There is no kernel meanwhile; what comes in is kept for the next one.
+
+        Raises:
+            StoreError: the archive is damaged, and all is as before; or the storage cannot be written, and the host has
+                stopped.
+        """
+        if self._is_exporting:
+            raise StoreError("the state is being exported or imported already")
+        self._is_exporting = True
+        try:
+            if self._is_committing:
+                await self._next_commit()
+            check_archive(archive)
+            self._leave()
+            return await replace_by_archive(self._backend, archive, self._limits)
+        finally:
+            self._is_exporting = False
+            if self._kernel is None:
+                await self.boot()
+            else:
+                self._pump()
+
+    def _leave(self) -> None:
+        """The kernel is no more: end its realms, and answer whoever waits for it."""
+        gone = RequestError("the kernel's state was replaced by another, before this was answered")
+        for key in list(self._askers):
+            self._answer(key, control.dump_error(key, control.SERVER_ERROR, gone))
+        self._realms.end()
+        self._set_timer(None)
+        self._kernel = self.failure = None
 
     # --- services and time ----------------------------------------------------------------------
 

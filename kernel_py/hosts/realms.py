@@ -99,6 +99,15 @@ class Realms:
                 self._workers.destroy(vat)
         self._warehouse.begin([vat for vat in kernel.get_recent() if vat in living and vat not in self._links])
 
+    def end(self) -> None:
+        """The kernel is no more, and neither are its realms; another may `begin`."""
+        for vat, link in self._links.items():
+            link.generation += 1
+            self._workers.destroy(vat)
+        self._links.clear()
+        self._warehouse = Warehouse(self._limits)
+        self._kernel = None
+
     @property
     def kernel(self) -> Kernel:
         if self._kernel is None:

@@ -444,7 +444,16 @@ def test_objects_are_listed_by_vat_and_by_page(trio: Driver) -> None:
     assert {row["vat"] for row in mine["objects"]} == {"v1"}
     page = trio.query("objects", vat="v1", offset=10, limit=5)["objects"]
     assert [row["kref"] for row in page] == [trio.kref("alice", "o+10"), trio.kref("alice", "o+11")]
-    assert page[0] == {"kref": page[0]["kref"], "vat": "v1", "iface": "", "reachable": 1, "recognizable": 1}
+    row = {"vat": "v1", "iface": "", "reachable": 1, "recognizable": 1, "pinned": False, "revoked": False}
+    assert page[0] == {"kref": page[0]["kref"], **row}
+
+
+def test_the_list_of_objects_says_which_are_pinned_and_which_revoked(trio: Driver) -> None:
+    first, *others = (row["kref"] for row in trio.query("objects")["objects"])
+    for method in ("pin", "revoke"):
+        trio.request(method, {"object": first})
+    rows = {row["kref"]: (row["pinned"], row["revoked"]) for row in trio.query("objects")["objects"]}
+    assert rows == {first: (True, True), **dict.fromkeys(others, (False, False))}
 
 
 @pytest.mark.parametrize(

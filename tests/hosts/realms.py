@@ -263,6 +263,7 @@ class Asker:
         self.world = world
         self.waiting: dict[str, tuple[str, asyncio.Future[dict[str, Any]]]] = {}
         self.events: list[dict[str, Any]] = []
+        self.pieces: list[dict[str, Any]] = []
         self.client: Client | None = None
         self._keys = 0
 
@@ -276,8 +277,8 @@ class Asker:
 
     def _take(self, text: str) -> None:
         message = json.loads(text)
-        if message.get("method") == "event":
-            self.events.append(message["params"])
+        if message.get("method") in {"event", "archive"}:
+            (self.events if message["method"] == "event" else self.pieces).append(message["params"])
             return
         waiting = self.waiting.pop(message["id"], None)
         if waiting is not None:
@@ -288,10 +289,15 @@ class Asker:
         if self.client is not None:
             self.client.receive(json.dumps({"jsonrpc": "2.0", "method": method, "params": params}))
 
+    @property
+    def next_key(self) -> str:
+        """The id of the next request."""
+        return f"key-{self._keys + 1}"
+
     async def call(self, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
         """The whole JSON-RPC response."""
+        key = self.next_key
         self._keys += 1
-        key = f"key-{self._keys}"
         text = json.dumps({"jsonrpc": "2.0", "id": key, "method": method, "params": params or {}})
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self.waiting[key] = (text, future)

@@ -90,3 +90,9 @@ def test_an_annotation_that_cannot_be_read_refuses_every_value(vat):
     source = "class Odd(Purse):\n    size: 'Unknown' = 1\nOdd('a')"
     error = "TypeError: Odd.size: its annotation cannot be read, so it cannot be set: name 'Unknown' is not defined"
     assert run(vat, source) == error
+
+
+@pytest.mark.parametrize("promise", ["make_promise()[0]", "E(args[0]).ask()", "args[1]"])
+def test_a_promise_is_no_field_of_a_virtual_object_either(vat, promise):
+    error = run(vat, f"Purse('a', what=[{promise}])", Ref("o-50"), Ref("p-61"))
+    assert error.startswith("MarshalError: Purse.what[0]: a promise lives in the heap only")

@@ -22,6 +22,20 @@ export interface Params {
   send: { readonly target: string; readonly method: string; readonly args: string };
   terminateVat: { readonly vat: string; readonly reason?: string };
   terminateCluster: { readonly cluster: string; readonly reason?: string };
+  upgradeVat: {
+    readonly vat: string;
+    readonly files: Readonly<Record<string, string>>;
+    readonly source: string;
+  };
+  pauseVat: { readonly vat: string };
+  resumeVat: { readonly vat: string };
+  restartVat: { readonly vat: string };
+  revoke: { readonly object: string };
+  pin: { readonly object: string };
+  unpin: { readonly object: string };
+  collectGarbage: { readonly vat?: string };
+  export: Readonly<Record<string, never>>;
+  import: { readonly pieces: number };
   status: Readonly<Record<string, never>>;
   objects: { readonly vat?: string; readonly offset?: number; readonly limit?: number };
   promise: { readonly promise: string };
@@ -36,6 +50,16 @@ export interface Results {
   send: Settled;
   terminateVat: null;
   terminateCluster: null;
+  upgradeVat: null;
+  pauseVat: null;
+  resumeVat: null;
+  restartVat: null;
+  revoke: null;
+  pin: null;
+  unpin: null;
+  collectGarbage: null;
+  export: { readonly pieces: number };
+  import: null;
   status: Status;
   objects: ObjectsPage;
   promise: Settled | null;
@@ -103,6 +127,16 @@ export interface KernelObject {
   readonly iface: string;
   readonly reachable: string;
   readonly recognizable: string;
+  readonly isPinned: boolean;
+  readonly isRevoked: boolean;
+}
+
+/** A piece of the archive that an export gives, or an import takes. */
+export interface Piece {
+  /** Of the request. */
+  readonly id: string;
+  readonly index: number;
+  readonly text: string;
 }
 
 export interface ObjectsPage {
@@ -181,18 +215,25 @@ export type Incoming =
   | { readonly kind: "result"; readonly id: string; readonly result: unknown }
   /** `id` is null when the kernel could not tell which request it answers. */
   | { readonly kind: "error"; readonly id: string | null; readonly error: RequestError }
-  | { readonly kind: "event"; readonly event: KernelEvent };
+  | { readonly kind: "event"; readonly event: KernelEvent }
+  | { readonly kind: "piece"; readonly piece: Piece };
 
 /** Parses a message from the port: JSON text, or what it stands for. */
 export function parseIncoming(message: unknown): Incoming {
   const value: unknown = typeof message === "string" ? JSON.parse(message) : message;
   const fields = parseFields(value, "the message");
   if (fields["method"] === "event") return { kind: "event", event: parseEvent(fields["params"]) };
+  if (fields["method"] === "archive") return { kind: "piece", piece: parsePiece(fields["params"]) };
   if (fields["error"] !== undefined) {
     const id = fields["id"];
     return { kind: "error", id: typeof id === "string" ? id : null, error: parseError(fields["error"]) };
   }
   return { kind: "result", id: parseText(fields, "id"), result: fields["result"] };
+}
+
+function parsePiece(value: unknown): Piece {
+  const fields = parseFields(value, "the piece");
+  return { id: parseText(fields, "id"), index: parseInteger(fields, "index"), text: parseText(fields, "text") };
 }
 
 function parseError(value: unknown): RequestError {
@@ -212,6 +253,16 @@ export const RESULT_PARSERS: { readonly [M in Method]: (value: unknown) => Resul
   send: parseSettled,
   terminateVat: () => null,
   terminateCluster: () => null,
+  upgradeVat: () => null,
+  pauseVat: () => null,
+  resumeVat: () => null,
+  restartVat: () => null,
+  revoke: () => null,
+  pin: () => null,
+  unpin: () => null,
+  collectGarbage: () => null,
+  export: (value) => ({ pieces: parseInteger(parseFields(value, "result"), "pieces") }),
+  import: () => null,
   status: parseStatus,
   objects: parseObjectsPage,
   promise: (value) => (parseFields(value, "result")["status"] === "pending" ? null : parseSettled(value)),
@@ -293,6 +344,8 @@ function parseObject(value: unknown): KernelObject {
     iface: optionalText(fields, "iface").replace(/^Alleged: /, ""),
     reachable: textOf(fields["reachable"]),
     recognizable: textOf(fields["recognizable"]),
+    isPinned: fields["pinned"] === true,
+    isRevoked: fields["revoked"] === true,
   };
 }
 

@@ -8,14 +8,17 @@ import { ShortcutsDialog, TerminateDialog } from "./dialogs.tsx";
 import { makeDraft, takeDropped } from "./dropped_files.ts";
 import { ConnectionBanner, Header, Notices } from "./header.tsx";
 import { Inspector } from "./inspector.tsx";
+import { ImportDialog } from "./kernel_actions.tsx";
 import { LaunchDialog } from "./launch_dialog.tsx";
 import { LogPane } from "./log_view.tsx";
 import type { PanelModel, Tab } from "./model.ts";
+import { RevokeDialog } from "./objects.tsx";
 import { Overview } from "./overview.tsx";
 import { SendPane } from "./send.tsx";
 import { rememberedSize } from "./settings.ts";
 import type { Shortcuts } from "./shortcuts.ts";
 import { Splitter } from "./splitter.tsx";
+import { UpgradeDialog } from "./upgrade_dialog.tsx";
 
 /** Below this the parts no longer fit side by side. */
 const SIDE_BY_SIDE = { width: 720, height: 420 } as const;
@@ -144,6 +147,12 @@ function OpenDialog({ shortcuts }: { readonly shortcuts: Shortcuts }): VNode | n
       return <LaunchDialog draft={dialog.draft} onClose={close} />;
     case "terminate":
       return <TerminateDialog what={dialog.what} id={dialog.id} name={dialog.name} onClose={close} />;
+    case "upgrade":
+      return <UpgradeDialog vat={dialog.vat} name={dialog.name} onClose={close} />;
+    case "revoke":
+      return <RevokeDialog kref={dialog.kref} iface={dialog.iface} onClose={close} />;
+    case "import":
+      return <ImportDialog file={dialog.file} onClose={close} />;
     case "shortcuts":
       return <ShortcutsDialog shortcuts={shortcuts} onClose={close} />;
   }

@@ -4,9 +4,13 @@ import type { ComponentChildren, VNode } from "preact";
 import type { ClusterStatus, VatStatus } from "./api.ts";
 import { usePanel } from "./context.ts";
 import { formatBytes, formatCount, formatDuration } from "./format.ts";
-import { Chip, Empty, Fact, RefButton, RefText } from "./parts.tsx";
+import { Collected } from "./garbage.tsx";
+import { KernelActions } from "./kernel_actions.tsx";
+import { Objects } from "./objects.tsx";
+import { Chip, Fact, RefButton, RefText } from "./parts.tsx";
 import { toneOfState, VatCondition } from "./overview.tsx";
 import { Problem } from "./problem.tsx";
+import { VatActions } from "./vat_actions.tsx";
 
 export function Inspector(): VNode {
   const model = usePanel();
@@ -46,12 +50,17 @@ function KernelView(): VNode {
   return (
     <Frame title="Kernel">
       <dl class="facts">
-        {status?.kernel.map(([name, value]) => (
-          <Fact key={name} name={capitalize(name.replaceAll("_", " "))}>
-            {/^\d+$/.test(value) ? formatCount(Number(value)) : value}
-          </Fact>
-        ))}
+        {/* A problem that there is not is no fact. */}
+        {status?.kernel
+          .filter(([, value]) => value !== "")
+          .map(([name, value]) => (
+            <Fact key={name} name={capitalize(name.replaceAll("_", " "))}>
+              {/^\d+$/.test(value) ? formatCount(Number(value)) : value}
+            </Fact>
+          ))}
       </dl>
+      <KernelActions />
+      <Collected />
       <Objects withVat />
     </Frame>
   );
@@ -204,61 +213,14 @@ function VatView({ vat }: { readonly vat: VatStatus }): VNode {
       </dl>
       {vat.fault !== "" && <Problem title="The vat cannot be brought back" text={vat.fault} />}
       {vat.reason !== "" && <Problem title={`Why it is ${vat.state}`} text={vat.reason} />}
-      {isAlive && <Objects />}
+      {isAlive && (
+        <>
+          <VatActions vat={vat} />
+          <Collected />
+          <Objects />
+        </>
+      )}
     </Frame>
-  );
-}
-
-function Objects({ withVat = false }: { readonly withVat?: boolean }): VNode {
-  const model = usePanel();
-  const objects = model.objects.objects.value;
-  const total = model.objects.total.value;
-  return (
-    <>
-      <h3>Exported objects {objects !== null && <span class="count">{formatCount(total)}</span>}</h3>
-      {objects === null && <Empty>Waiting for the kernel</Empty>}
-      {objects?.length === 0 && <Empty>None.</Empty>}
-      {objects !== null && objects.length > 0 && (
-        <table class="rows" aria-label="Exported objects" id="object-table" tabIndex={-1}>
-          <thead>
-            <tr>
-              <th scope="col">Object</th>
-              <th scope="col">Interface</th>
-              {withVat && <th scope="col">Vat</th>}
-              <th scope="col" class="figure" title="Holders that can reach it / that can recognise it">
-                Held by
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {objects.map(({ kref, iface, vat, reachable, recognizable }) => (
-              <tr key={kref}>
-                <td>
-                  <RefButton kref={kref} />
-                </td>
-                <td>{iface === "" ? <span class="nil">–</span> : iface}</td>
-                {withVat && <td>{vat === "" ? "–" : (model.findVat(vat)?.name ?? vat)}</td>}
-                <td class="figure" title={`reachable for ${reachable}, recognizable for ${recognizable}`}>
-                  {reachable}
-                  <span class="nil"> / {recognizable}</span>
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      )}
-      {objects !== null && objects.length < total && (
-        <button
-          type="button"
-          class="more"
-          onClick={() => {
-            model.objects.loadMore();
-          }}
-        >
-          Show more of {formatCount(total)}
-        </button>
-      )}
-    </>
   );
 }
 

@@ -8,6 +8,7 @@
 
 import { computed, signal, type ReadonlySignal, type Signal } from "@preact/signals";
 import type { ClusterStatus, KernelEvent, KernelObject, Launched, Settled, Status, VatStatus } from "./api.ts";
+import { Actions, type Surroundings } from "./actions.ts";
 import { ErrorReports } from "./error_reports.ts";
 import { formatDuration } from "./format.ts";
 import { Launches, type Draft } from "./launches.ts";
@@ -15,6 +16,7 @@ import { LogBuffer } from "./log_buffer.ts";
 import { ObjectList } from "./object_list.ts";
 import { RpcClient, type Connect, type Connection } from "./rpc.ts";
 import { Sends } from "./sends.ts";
+import { StateFile } from "./state_file.ts";
 import { describeError } from "../shared/parse.ts";
 
 const REFRESH_MS = 250;
@@ -57,12 +59,17 @@ export type DialogState =
   | { readonly kind: "none" }
   | { readonly kind: "launch"; readonly draft: Draft | null }
   | { readonly kind: "terminate"; readonly what: "vat" | "cluster"; readonly id: string; readonly name: string }
+  | { readonly kind: "upgrade"; readonly vat: string; readonly name: string }
+  | { readonly kind: "revoke"; readonly kref: string; readonly iface: string }
+  | { readonly kind: "import"; readonly file: File }
   | { readonly kind: "shortcuts" };
 
 export class PanelModel {
   readonly rpc: RpcClient;
   readonly sends: Sends;
   readonly launches: Launches;
+  readonly actions: Actions;
+  readonly stateFile: StateFile;
   readonly log: LogBuffer;
   readonly objects: ObjectList;
   readonly errors = new ErrorReports();
@@ -99,6 +106,9 @@ export class PanelModel {
         this.log.add({ class: "Panel", timeMs: toMs, vat: "", text });
         this.refresh();
       },
+      onPiece: (piece) => {
+        this.stateFile.take(piece);
+      },
       onProblem: (text) => {
         this.notify("The kernel sent something unexpected", text);
       },
@@ -108,6 +118,20 @@ export class PanelModel {
     };
     this.log = new LogBuffer((vat) => this.#vats.peek().get(vat)?.name ?? "");
     this.sends = new Sends(this.rpc, announce);
+    const around: Surroundings = {
+      announce,
+      notify: (title, text) => {
+        this.notify(title, text);
+      },
+      refresh: () => {
+        this.refresh();
+      },
+    };
+    this.actions = new Actions(this.rpc, around);
+    this.stateFile = new StateFile(this.rpc, around);
+    this.selection.subscribe(() => {
+      this.actions.forget();
+    });
     this.objects = new ObjectList(this.rpc, this.selection, this.#vats, (error) => {
       this.notify("Objects could not be listed", describeError(error));
     });
@@ -160,9 +184,18 @@ export class PanelModel {
     const object = this.objects.known.value.get(kref);
     const root = this.#status.value?.vats.find((vat) => vat.root === kref);
     const owner = root ?? (object === undefined ? undefined : this.findVat(object.vat));
-    const where = owner === undefined ? "" : ` in vat ${owner.name} (${owner.vat})`;
+    const isOfService = owner === undefined && object !== undefined && object.vat !== "";
+    const other = isOfService ? ` of the ${this.nameOwner(object)}` : "";
+    const where = owner === undefined ? other : ` in vat ${owner.name} (${owner.vat})`;
     if (object !== undefined && object.iface !== "") return `${object.iface}${where}`;
     return root === undefined ? "" : `root object${where}`;
+  }
+
+  /** Whose an object is, for people. */
+  nameOwner({ vat }: KernelObject): string {
+    if (vat === "") return "–";
+    const [, service] = /^service\.(.*)$/.exec(vat) ?? [];
+    return service === undefined ? (this.findVat(vat)?.name ?? vat) : `${service} service`;
   }
 
   /** Everything that a message can be sent to, as far as it is known here; roots first. */
@@ -170,7 +203,16 @@ export class PanelModel {
     const known = this.objects.known.value;
     const living = (this.#status.value?.vats ?? []).filter(({ state, root }) => state !== "terminated" && root !== "");
     const roots = living.map(
-      ({ root, vat }) => known.get(root) ?? { kref: root, vat, iface: "root", reachable: "", recognizable: "" },
+      ({ root, vat }) =>
+        known.get(root) ?? {
+          kref: root,
+          vat,
+          iface: "root",
+          reachable: "",
+          recognizable: "",
+          isPinned: false,
+          isRevoked: false,
+        },
     );
     const rootRefs = new Set(roots.map(({ kref }) => kref));
     const owners = new Set(living.map(({ vat }) => vat));

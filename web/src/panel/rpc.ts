@@ -28,6 +28,7 @@ import {
   type KernelEvent,
   type Method,
   type Params,
+  type Piece,
   type RequestError,
   type Results,
 } from "./api.ts";
@@ -74,6 +75,8 @@ export interface CallOptions {
 
 export interface Listener {
   onEvent(event: KernelEvent): void;
+  /** A piece of an archive, before the answer to the request that it belongs to. */
+  onPiece(piece: Piece): void;
   /** Events were missed: there was no port from then until now. */
   onGap(fromMs: number, toMs: number): void;
   /** Something arrived that is not of this protocol, or that answers nothing. */
@@ -90,7 +93,20 @@ const PING_MS = 2_000;
 const RETRY_MS = [0, 100, 200, 400, 800, 1_600, 2_000] as const;
 
 /** Methods that change something; the kernel keeps their answers until they are acknowledged. */
-const COMMANDS: ReadonlySet<Method> = new Set<Method>(["launch", "send", "terminateVat", "terminateCluster"]);
+const COMMANDS: ReadonlySet<Method> = new Set<Method>([
+  "launch",
+  "send",
+  "terminateVat",
+  "terminateCluster",
+  "upgradeVat",
+  "pauseVat",
+  "resumeVat",
+  "restartVat",
+  "revoke",
+  "pin",
+  "unpin",
+  "collectGarbage",
+]);
 
 interface Outstanding {
   readonly method: Method;
@@ -191,6 +207,11 @@ export class RpcClient {
     else this.#write(id);
     this.#makeSure();
     return { id, answer, delivered };
+  }
+
+  /** Writes a piece of an archive on the present port, on which the request that it belongs to follows. */
+  tell(method: "archive", params: Piece): void {
+    this.#post({ jsonrpc: "2.0", method, params });
   }
 
   /** Where nobody looks nobody asks for the status, which would show that commands are durable. */
@@ -330,6 +351,9 @@ export class RpcClient {
     switch (incoming.kind) {
       case "event":
         this.#listener.onEvent(incoming.event);
+        return;
+      case "piece":
+        this.#listener.onPiece(incoming.piece);
         return;
       case "result":
         this.#answer(incoming.id, (call) => {

@@ -61,6 +61,9 @@ export class FakeKernel {
   readonly objects: Record<string, unknown>[] = [];
   /** The id of the next error, of which nothing is printed any more; "" for a new one. */
   nextErrorId = "";
+  /** What an export gives, and an import leaves. */
+  archive: string[] = ['{"format": "kernel_py archive"}\n', "[1]\n"];
+  readonly #sent: string[] = [];
   readonly #links = new Set<Link>();
   readonly #held = new Set<string>();
   /** The method whose next request the worker does not survive; or "". */
@@ -194,9 +197,16 @@ export class FakeKernel {
       this.commands.delete(id);
       return;
     }
+    if (method === "archive") {
+      this.#sent.push(parseText(params, "text"));
+      return;
+    }
     const id = parseText(call, "id");
     this.arrived.push({ method, id });
     if (method === "subscribe") link.isSubscribed = true;
+    if (method === "export")
+      for (const [index, piece] of this.archive.entries())
+        link.deliver(JSON.stringify({ jsonrpc: "2.0", method: "archive", params: { id, index, text: piece } }));
     const response = this.#respond(id, method, params);
     if (response !== null && !this.#held.has(method)) link.deliver(response);
   }
@@ -210,6 +220,11 @@ export class FakeKernel {
         return result(id, this.#status());
       case "objects":
         return result(id, this.#listObjects(params));
+      case "export":
+        return result(id, { parts: 1, pieces: this.archive.length });
+      case "import":
+        this.archive = this.#sent.splice(0);
+        return result(id, { parts: 1 });
       default: {
         const known = this.commands.get(id);
         if (known !== undefined) return known.response;
@@ -250,6 +265,27 @@ export class FakeKernel {
           }
           return result(id, {});
         }
+        case "pauseVat":
+          return result(id, this.#change(params, "paused"));
+        case "resumeVat":
+        case "restartVat":
+          return result(id, this.#change(params, "running"));
+        case "upgradeVat": {
+          const text = Object.values(parseFields(params["files"], "files")).join("");
+          if (text.includes(BROKEN_SOURCE)) refuse("the new code did not start; the old one goes on", "params.files");
+          for (const vat of this.vats) if (vat.vat === params["vat"]) vat.incarnation++;
+          return result(id, { incarnation: 1 });
+        }
+        case "revoke":
+          this.#findObject(params)["revoked"] = true;
+          return result(id, {});
+        case "pin":
+        case "unpin":
+          this.#findObject(params)["pinned"] = method === "pin";
+          return result(id, {});
+        case "collectGarbage":
+          this.objects.splice(0, Infinity, ...this.objects.filter((object) => object["reachable"] !== 0));
+          return result(id, { vats: [] });
         default:
           throw new RequestError(`unknown method ${method}`, "RequestError", "", -32_601);
       }
@@ -344,6 +380,15 @@ export class FakeKernel {
     }
   }
 
+  #change(params: Fields, state: string): Json {
+    for (const vat of this.vats) if (vat.vat === params["vat"]) vat.state = state;
+    return {};
+  }
+
+  #findObject(params: Fields): Record<string, unknown> {
+    return this.objects.find(({ kref }) => kref === params["object"]) ?? refuse("no such object", "params.object");
+  }
+
   #send(target: string, method: string, args: string): Json {
     const object = this.objects.find(({ kref }) => kref === target);
     if (object === undefined)
@@ -381,6 +426,7 @@ export class FakeKernel {
         objects: this.objects.length,
         promises: 4,
         inflight: this.vats.filter(({ inflight }) => inflight).length,
+        problem: "",
         boot: "image",
         store: "indexeddb",
       },
