@@ -13,6 +13,7 @@ import { loadPyodide } from "pyodide/pyodide.mjs";
 
 import { connectToFailure } from "../../web/src/kernel/failed_kernel.ts";
 import { loadKernelAssets, RunningKernel, type KernelClient } from "../../web/src/kernel/kernel.ts";
+import { becomeOnlyKernel } from "../../web/src/kernel/only_kernel.ts";
 import { VatHostLink } from "../../web/src/kernel/vat_host_link.ts";
 import { parseCreateModule, parseLoadPyodide } from "../../web/src/pyodide/api.ts";
 import { parseHostMessage } from "../../web/src/shared/messages.ts";
@@ -39,7 +40,9 @@ function begin(): Life {
   const assets = loadKernelAssets(BASE);
   assets.catch(() => undefined);
   const opened = (async () => {
-    const store = await IndexedDbStore.open(DATABASE);
+    let store: IndexedDbStore | null = null;
+    await becomeOnlyKernel(() => store?.close());
+    store = await IndexedDbStore.open(DATABASE);
     return { store, link: new VatHostLink(new OffscreenFinder(OFFSCREEN_URL), store.epoch) };
   })();
   const kernel = opened.then(({ store, link }) =>

@@ -74,6 +74,8 @@ COMMANDS = (
     "unpin",
     "collectGarbage",
 )
+GROWING = ("launch", "send", "reloadCluster", "upgradeVat")
+"""Commands that are refused while storage is short."""
 QUERIES = ("status", "objects", "promise")
 WAREHOUSE = ("provideVat", "keepVat", "evictVat")
 OBJECTS_LIMIT = 500

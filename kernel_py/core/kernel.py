@@ -27,10 +27,12 @@ from kernel_py.core.clusters import Clusters
 from kernel_py.core.commands import Commands
 from kernel_py.core.control import (
     COMMANDS,
+    GROWING,
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
     PARAMS,
     QUERIES,
+    SERVER_ERROR,
     Call,
     Control,
     dump_error,
@@ -110,6 +112,7 @@ class Kernel:
             StoreError: the map was written by another version, or is corrupt.
         """
         _check_version(texts)
+        self.shortage = ""  # why there is no room for new work; the host's to say
         self._limits = limits
         self._is_serial = is_serial
         self._outbox = Outbox()
@@ -243,7 +246,10 @@ class Kernel:
                 self._outbox.responses.append(Respond(call.key, dump_result(call.key, self._control.query(call, host))))
             elif call.method in COMMANDS:
                 known = self._control.find_request(call.key)
-                if known is None:
+                if known is None and self.shortage and call.method in GROWING:
+                    shortage = StoreError(f"{call.method} needs room, and {self.shortage}")
+                    self._outbox.responses.append(Respond(call.key, dump_error(call.key, SERVER_ERROR, shortage)))
+                elif known is None:
                     self._transact(lambda: self._control.carry_out(call, self._commands.run))
                 elif known.method != call.method:
                     used = f"the id {call.key} was used for a request of {known.method!r}"

@@ -279,6 +279,12 @@ class KernelHost:
             if client.is_subscribed:
                 client.send(text)
 
+    def storage_is(self, storage: dict[str, Any], shortage: str) -> None:
+        """How full the storage is, for the status, and why it is too full for new work; "" while it is not."""
+        self.status["storage"] = {**storage, "shortage": shortage}
+        if self._kernel is not None:
+            self._kernel.shortage = shortage
+
     # --- realms ---------------------------------------------------------------------------------
 
     def vat_text(self, vat: str, text: str) -> None:

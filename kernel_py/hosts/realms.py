@@ -479,6 +479,13 @@ class Realms:
             action()
         except HostFault as fault:
             self._give_up_heap(vat, str(fault))
+        self._spawn(self._go_on(vat, link, link.generation))
+
+    async def _go_on(self, vat: str, link: Link, generation: int) -> None:
+        """Not before the snapshot is durable: a vat whose store is in a file writes over the last one then."""
+        await self._settled()
+        if link.generation != generation:
+            return
         is_leaving, link.is_leaving = link.is_leaving, False
         self._warehouse.leaving(vat, is_leaving=False)
         if is_leaving and (not link.waiting or self._warehouse.is_turn_over(vat)):

@@ -50,6 +50,16 @@ class Vat(Protocol):
     def deliver(self, number: int, time_ms: int, delivery: object) -> Outcome:
         """Carry out one delivery. What it raises is the host's fault, and ends the session."""
 
+    def checkpoint(self, delivered: int) -> None:
+        """The heap is to be taken, as it is after delivery `delivered`."""
+
+    def resume(self, delivered: int) -> None:
+        """The heap goes on from that `checkpoint`, or is back there. May come again before the next delivery.
+
+        Raises:
+            StoreError: what the heap does not hold is not as it was then.
+        """
+
     def succeed(self, spec: VatSpec) -> Vat:
         """Be the vat's next incarnation, with its store and no heap; not started yet. This one is not used any more."""
 
@@ -188,19 +198,22 @@ class VatSession:
 
     def _collect_all(self) -> list[str]:
         """Be as small as can be. The kernel has every answer that it can have: it need not be given again."""
-        if self._phase is Phase.FRESH:
+        if self._supervisor is None:
             return self._fail("a snapshot came before start")
         self._phase = Phase.REPLAYING
         self._marked = self._delivered
         self._answered.clear()
         self._collect()
+        self._supervisor.checkpoint(self._delivered)
         return []
 
     def _go(self, delivered: int) -> list[str]:
-        if self._phase is Phase.FRESH:
+        if self._supervisor is None:
             return self._fail("go came before start")
         if delivered != self._delivered:
             return self._fail(f"the kernel counts {delivered} deliveries, the replay had {self._delivered}")
+        if 0 < delivered == self._marked:
+            self._supervisor.resume(delivered)
         self._phase = Phase.READY
         return [canonical.dump(["ready", delivered])]
 

@@ -103,6 +103,14 @@ class Supervisor:
             spec, self._store, self._ambient, limits=self._limits, inheritance=inheritance, collect=self._collect
         )
 
+    def checkpoint(self, delivered: int) -> None:
+        """The heap is to be taken, as it is after delivery `delivered`."""
+        self._store.checkpoint(delivered)
+
+    def resume(self, delivered: int) -> None:
+        """The heap goes on from that `checkpoint`, or is back there; raises StoreError if the store is not."""
+        self._store.resume(delivered)
+
     def close(self) -> None:
         """The vat's realm goes on without it; only for hosts in which one process has many vats."""
         self._modules.close()

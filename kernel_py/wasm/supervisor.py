@@ -130,6 +130,12 @@ class WasmSupervisor:
         self._module = self._instance = None
         return self
 
+    def checkpoint(self, delivered: int) -> None:
+        """A snapshot has the store in it."""
+
+    def resume(self, delivered: int) -> None:
+        """A snapshot has the store in it."""
+
     def close(self) -> None:
         if self._instance is not None:
             self._instance.close()

@@ -102,6 +102,9 @@ class Limits:
     """Snapshots of one vat: the newest, and the one before for when that is damaged. They share most chunks."""
     snapshot_pages_chars_max: int = 2_000_000
     """Length of a snapshot's list of pages: a heap of 4 GiB in pieces of 256 KiB has 1.2 million."""
+    storage_reserve_bytes: int = 32_000_000
+    """Room in a browser's storage below which the kernel takes no new work: enough to finish what there is, and to
+    terminate."""
     delivery_attempts_max: int = 3
     """Times a delivery is tried when its worker dies under it (a host fault), before it is rejected."""
 

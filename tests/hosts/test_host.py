@@ -104,7 +104,7 @@ async def test_deliveries_do_not_wait_for_commits_and_commits_are_grouped(world:
     world.backend.commit_s = 1.0
     commits = world.backend.commits
     await asyncio.gather(*(asker.send(cluster["root"], "add", str(n)) for n in range(50)))
-    assert world.backend.commits - commits <= 3
+    assert world.backend.commits - commits <= 4  # a snapshot is durable before the vat goes on
 
 
 @in_world

@@ -10,6 +10,7 @@ from typing import Any
 
 from kernel_py.vat.collector import collect_heap
 from kernel_py.vat.session import VatSession
+from kernel_py.vat.store import VatStore
 from kernel_py.wire import canonical, protocol
 from kernel_py.wire.capdata import CapData
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
@@ -124,10 +125,11 @@ class DrivenVat:
         start: bool = True,
         seed: str = "seed",
         collect: Callable[[], object] = collect_heap,
+        make_store: Callable[[], VatStore] = VatStore,
     ) -> None:
         self.files = make_files(source, main) | (files or {})
         self.spec = protocol.VatSpec(vat, 0, "tested", seed, main, self.files)
-        self.session = VatSession(limits=limits, collect=collect)
+        self.session = VatSession(limits=limits, collect=collect, make_store=make_store)
         self.number = 0
         self.time_ms = TIME_MS
         self.console: list[str] = []

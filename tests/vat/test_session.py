@@ -10,6 +10,7 @@ import pytest
 from kernel_py.vat.session import VatSession
 from kernel_py.vat.store import VatStore
 from kernel_py.wire import canonical, protocol
+from kernel_py.wire.errors import StoreError
 from kernel_py.wire.limits import DEFAULT_LIMITS
 from kernel_py.wire.outcome import Outcome
 from tests.vat.driving import TIME_MS, DrivenVat, Failed, Ref, capdata, message
@@ -305,6 +306,9 @@ class Stopping:
         self.deliveries.append((number, time_ms, delivery))
         return Outcome(None, [], ["said"], poison="out of gas" if number == 2 else None)
 
+    def resume(self, delivered):
+        raise AssertionError("no snapshot was taken")
+
     def succeed(self, spec):
         self.deliveries.append(spec.incarnation)
         return self
@@ -406,3 +410,42 @@ def test_a_fresh_realm_has_no_heap():
 
 def test_a_realm_says_which_image_it_started_from():
     assert json.loads(VatSession(base="pyodide-1").hello())[1]["base"] == "pyodide-1"
+
+
+class BrokenStore(VatStore):
+    def check(self):
+        raise StoreError("the vat's store file cannot be used: database or disk is full")
+
+
+class RecordingStore(VatStore):
+    """Says what it is told of snapshots, and that it is not where it should be when it is to resume at 3."""
+
+    def __init__(self):
+        super().__init__()
+        self.told = []
+
+    def checkpoint(self, delivered):
+        self.told.append(("checkpoint", delivered))
+
+    def resume(self, delivered):
+        self.told.append(("resume", delivered))
+        if delivered == 3:
+            raise StoreError("the vat's store file is of another vat, its heap of delivery 3")
+
+
+def test_a_store_outside_the_heap_is_told_of_snapshots():
+    store = RecordingStore()
+    vat = DrivenVat(COUNTER, make_store=lambda: store)
+    vat.call("increment")
+    vat.say(protocol.dump_snapshot())
+    vat.go()
+    vat.call("increment")
+    assert store.told == [("checkpoint", 2), ("resume", 2)]
+    vat.say(protocol.dump_snapshot())
+    with pytest.raises(Failed, match="StoreError: the vat's store file is of another vat"):
+        vat.go()
+
+
+def test_a_store_that_broke_down_during_a_delivery_takes_the_realm_with_it():
+    with pytest.raises(Failed, match="database or disk is full"):
+        DrivenVat(COUNTER, make_store=BrokenStore)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import fields
 from typing import Protocol, TypeVar
 
@@ -46,15 +46,19 @@ class StoreBridge(Protocol):
 class IndexedDbBackend:
     """A backend over a store that JavaScript has opened."""
 
-    def __init__(self, store: StoreBridge) -> None:
+    def __init__(self, store: StoreBridge, on_commit: Callable[[int], None] = lambda _: None) -> None:
+        """Make a backend; `on_commit` is told how many characters a commit had, when it is durable."""
         self._store = store
+        self._on_commit = on_commit
 
     async def load(self) -> dict[str, str]:
         texts: dict[str, str] = json.loads(await _guard("the state cannot be read", self._store.load()))
         return texts
 
     async def commit(self, delta: Delta) -> None:
-        await _guard("the state cannot be written", self._store.commit(canonical.dump(_fields(delta))))
+        text = canonical.dump(_fields(delta))
+        await _guard("the state cannot be written", self._store.commit(text))
+        self._on_commit(len(text))
 
     async def read_transcript(self, vat: str, first: int, last: int) -> list[str]:
         what = f"the transcript of {vat} cannot be read"

@@ -18,13 +18,15 @@ from typing import Any, Protocol
 from kernel_py.core.cluster_config import VAT_KINDS, WASM_KIND
 from kernel_py.hosts.browser.backend import IndexedDbBackend, StoreBridge
 from kernel_py.hosts.browser.services import ServiceBridge, make_services
+from kernel_py.hosts.browser.storage_health import StorageBridge, StorageHealth
 from kernel_py.hosts.host import Client, KernelHost
+from kernel_py.wire.limits import DEFAULT_LIMITS
 from kernel_py.wire.snapshots import HeapImage
 
 _SEED_BYTES = 16
 
 
-class Bridge(StoreBridge, ServiceBridge, Protocol):
+class Bridge(StoreBridge, ServiceBridge, StorageBridge, Protocol):
     """What the kernel calls in JavaScript."""
 
     def create(self, vat: str, incarnation: int, kind: str) -> None: ...
@@ -58,7 +60,7 @@ class BrowserKernel:
         self._is_busy = False
         self._is_booted = False
         self._host = KernelHost(
-            backend=IndexedDbBackend(bridge),
+            backend=IndexedDbBackend(bridge, self._committed),
             workers=bridge,
             clock_ms=lambda: int(time.time() * 1000),
             seed=lambda: secrets.token_hex(_SEED_BYTES),
@@ -68,6 +70,7 @@ class BrowserKernel:
             services=make_services(bridge, services),
             kinds=(*VAT_KINDS, WASM_KIND),
         )
+        self._health = StorageHealth(bridge, DEFAULT_LIMITS, self._host.storage_is)
         self._host.status.update(json.loads(start))
         self._host.living([(vat, incarnation) for vat, incarnation in json.loads(realms)])
         self._spawn(self._boot())
@@ -75,6 +78,7 @@ class BrowserKernel:
     async def _boot(self) -> None:
         await self._host.boot()
         gc.freeze()  # code and loaded state stay: Python's collector need not look at them time and again
+        await self._health.look()
         # The vat host takes a new kernel to be busy until it hears otherwise.
         self._is_booted = True
         self._bridge.setBusy(self._is_busy)
@@ -83,6 +87,10 @@ class BrowserKernel:
         self._is_busy = is_busy
         if self._is_booted:
             self._bridge.setBusy(is_busy)
+
+    def _committed(self, chars: int) -> None:
+        if self._health.is_due(chars):
+            self._spawn(self._health.look())
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)

@@ -10,6 +10,7 @@ import gc
 import traceback
 
 from kernel_py.hosts.browser.lockdown import BUILTINS_CUT, cut_bridge
+from kernel_py.hosts.browser.store_file import open_store
 from kernel_py.hosts.preloaded import preload
 from kernel_py.vat.determinism import install_determinism
 from kernel_py.vat.session import VatSession
@@ -24,7 +25,7 @@ def _get_memory_bytes() -> int:
     return _memory_bytes
 
 
-_session = VatSession(ambient=install_determinism(), memory_bytes=_get_memory_bytes)
+_session = VatSession(make_store=open_store, ambient=install_determinism(), memory_bytes=_get_memory_bytes)
 
 
 def prepare() -> str:

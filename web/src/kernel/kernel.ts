@@ -77,6 +77,7 @@ interface Bridge {
   listBundles(): Promise<string>;
   listChunks(): Promise<string>;
   closeStore(): void;
+  estimateStorage(): Promise<string>;
 }
 
 /** What JavaScript calls: functions of `kernel_py.hosts.browser.boot.BrowserKernel`. */
@@ -244,7 +245,17 @@ function makeBridge(
     closeStore: () => {
       store.close();
     },
+    estimateStorage,
   };
+}
+
+/** How full the browser's storage is, as JSON (`kernel_py.hosts.browser.storage_health`). */
+async function estimateStorage(): Promise<string> {
+  const [{ usage, quota }, isPersistent] = await Promise.all([
+    navigator.storage.estimate(),
+    navigator.storage.persisted(),
+  ]);
+  return JSON.stringify({ used_bytes: usage ?? 0, quota_bytes: quota ?? 0, is_persistent: isPersistent });
 }
 
 /** The methods of a Python object, held for good. */
