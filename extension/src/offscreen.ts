@@ -22,6 +22,9 @@ const host = new VatHost({
   makeRealm: (kind, observer) => factory.make(kind, observer),
 });
 
+// In Chromium "unlimitedStorage" keeps the data when the disk fills up. Elsewhere it has to be asked for, by a document.
+navigator.storage.persist().catch(console.error);
+
 navigator.serviceWorker.onmessage = (event: MessageEvent<unknown>) => {
   host.receive(parseKernelMessage(event.data));
 };

@@ -119,6 +119,7 @@ class KernelHost:
         self._is_committing = False
         self._is_exporting = False
         self._is_busy = False
+        self._shortage = ""
         self.failure: KernelError | None = None
         self.status: dict[str, Any] = {}
 
@@ -143,6 +144,7 @@ class KernelHost:
             self._fail(error)
             self._run_early()
             return
+        self._kernel.shortage = self._shortage
         self._observe()
         self._realms.begin(self._kernel)
         self._kernel.look_at_clock(self._clock_ms())
@@ -282,6 +284,7 @@ class KernelHost:
     def storage_is(self, storage: dict[str, Any], shortage: str) -> None:
         """How full the storage is, for the status, and why it is too full for new work; "" while it is not."""
         self.status["storage"] = {**storage, "shortage": shortage}
+        self._shortage = shortage
         if self._kernel is not None:
             self._kernel.shortage = shortage
 

@@ -76,9 +76,9 @@ class BrowserKernel:
         self._spawn(self._boot())
 
     async def _boot(self) -> None:
+        await self._health.look()
         await self._host.boot()
         gc.freeze()  # code and loaded state stay: Python's collector need not look at them time and again
-        await self._health.look()
         # The vat host takes a new kernel to be busy until it hears otherwise.
         self._is_booted = True
         self._bridge.setBusy(self._is_busy)

@@ -7,7 +7,7 @@
 
 const LOCK = "kernel_py";
 
-const WAIT_MS_MAX = 20_000;
+const WAIT_MS_MAX = 10_000;
 
 /** The lock of this worker or page. */
 let held: Promise<void> | null = null;
