@@ -48,7 +48,7 @@ class Soak:
 
 
 def _pytest(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    return [sys.executable, "-m", "pytest", "-q", *arguments]
 
 
 def collect(mark: str, words: str) -> list[str]:

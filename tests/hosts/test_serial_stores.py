@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from kernel_py.core.archive import export_archive
 from kernel_py.hosts.memory import MemoryHost, run_now
+from kernel_py.hosts.native.native_host import NativeKernel
 from kernel_py.hosts.native.sqlite_store import SqliteBackend
 from scripts.examples import EXAMPLES, read_example
 
@@ -120,3 +122,25 @@ def test_a_kernel_that_was_killed_at_random_leaves_the_same_rows(tmp_path: Path,
     assert carry_out(one, lambda: False, cranks_per_commit=1) == carry_out(other, die, rng.randint(1, 8))
     assert read_rows(one) == read_rows(other)
     assert steps.count(True) > 5
+
+
+async def carry_out_in_processes(path: Path) -> bytes:
+    """The same of a kernel with its vats in processes."""
+    clock = Clock()
+    written = bytearray()
+    native = NativeKernel.open(path, clock_ms=clock, seed=lambda: "seed", is_serial=True)
+    async with native:
+        for number, (method, params) in enumerate(REQUESTS[:6]):
+            clock.now_ms += 1_000
+            await native.request(method, params, key=f"key-{number}")
+            await native.idle()
+        await native.host.export(written.extend)
+    return bytes(written)
+
+
+def test_two_kernels_with_vats_in_processes_leave_the_same_rows(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.db", tmp_path / "other.db"
+    assert asyncio.run(carry_out_in_processes(one)) == asyncio.run(carry_out_in_processes(other))
+    rows = read_rows(one)
+    assert rows == read_rows(other)
+    assert len(rows["transcripts"]) > 20
