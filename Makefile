@@ -20,18 +20,20 @@ BUILD := dist/.stamp
 BUILD_SOURCES = $(shell find kernel_py web extension examples -type f -not -path '*/__pycache__/*') \
 	$(wildcard *.config.* tsconfig*.json package.json)
 
-.PHONY: help run test setup chromium lint format unit unit-pyodide e2e soak bench docs lock clean
+.PHONY: help run test setup browser confined chromium lint format unit unit-pyodide e2e soak bench docs lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-run: setup ## open a browser with the extension, the panel and the bank; headless without a display
+run: browser ## open a browser with the extension, the panel and the bank; headless without a display
 	@$(BIN)/python -m scripts.run $(ARGS)
 
 test: ## everything that CI checks, cheap first
 	@scripts/test.sh
 
-setup: $(VENV) $(NODE) $(BUILD) chromium ## virtual environment, npm packages, build, Chromium
+setup: browser confined ## virtual environment, npm packages, build, Chromium, Python in WebAssembly
+
+browser: $(VENV) $(NODE) $(BUILD) chromium
 
 lint: $(VENV) $(NODE) ## formatting, style, types and layers
 	@$(BIN)/ruff check --quiet --output-format=concise
@@ -45,13 +47,13 @@ format: $(VENV) $(NODE) ## format everything
 	@$(BIN)/ruff format --quiet
 	@npm run --silent format
 
-unit: $(VENV) $(NODE) ## unit tests on CPython; ARGS="-k word" and the like narrow it
+unit: $(VENV) $(NODE) confined ## unit tests on CPython; ARGS="-k word" and the like narrow it
 	@$(PYTEST) -m "not soak" $(ARGS)
 
 unit-pyodide: $(VENV) $(NODE) ## the same unit tests inside Pyodide
 	@node scripts/pyodide_tests.mjs -m "not soak and not oracle and not native" $(ARGS)
 
-e2e: setup ## end-to-end tests: a real Chromium with the real extension
+e2e: browser ## end-to-end tests: a real Chromium with the real extension
 	@$(PYTEST) e2e -m "not soak" $(ARGS)
 
 soak: $(VENV) $(NODE) ## the tests that take hours, with other seeds each round; ARGS="--hours 8"
@@ -87,6 +89,10 @@ $(BUILD): $(NODE) $(BUILD_SOURCES)
 	@echo "building the extension ..."
 	@npm run --silent build
 	@mkdir -p $(@D) && touch $@
+
+# The component of confined vats is in this user's folder of caches, and made anew when its sources have changed.
+confined: $(VENV)
+	@$(BIN)/python -m kernel_py.hosts.native.confined_component
 
 chromium: $(VENV)
 	@$(BIN)/python -m scripts.chromium

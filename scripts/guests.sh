@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compiles the guests written in C: examples/wasm/src and tests/wasm/modules. Needs clang and lld with the wasm32 target
+# Compiles the guests written in C: of examples/wasm/src, tests/wasm/modules and tests/hosts/vats. Needs clang and lld with the wasm32 target
 # (Debian: apt-get install clang lld); clang 14 gives the very bytes that are in the repository, so that nobody else needs
 # it. scripts/guests.sha256 ties sources and binaries together; a test compares.
 
@@ -16,4 +16,6 @@ compile() {
 
 compile examples/wasm/src/counter.c examples/wasm/counter_c.wasm
 compile tests/wasm/modules/puppet.c tests/wasm/modules/puppet.wasm
-sha256sum scripts/guests.sh examples/wasm/src/* examples/wasm/counter_c.wasm tests/wasm/modules/puppet.* > scripts/guests.sha256
+compile tests/hosts/vats/conforming.c tests/hosts/vats/conforming.wasm
+sha256sum scripts/guests.sh examples/wasm/src/* examples/wasm/counter_c.wasm tests/wasm/modules/puppet.* \
+  tests/hosts/vats/conforming.{c,wasm} > scripts/guests.sha256

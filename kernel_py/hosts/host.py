@@ -14,13 +14,13 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from kernel_py.core import control
 from kernel_py.core.archive import check_archive, export_archive, replace_by_archive
-from kernel_py.core.cluster_config import VAT_KINDS
+from kernel_py.core.cluster_config import DEFAULT_KIND, VAT_KINDS
 from kernel_py.core.events import dump_event
 from kernel_py.core.interceptors import Interceptors, Part
 from kernel_py.core.kernel import Kernel
@@ -29,6 +29,7 @@ from kernel_py.core.parts import DEFAULT_PARTS, Parts
 from kernel_py.core.store import Backend
 from kernel_py.hosts.realms import Realms, Workers
 from kernel_py.hosts.services import Service
+from kernel_py.hosts.sources import Sources
 from kernel_py.hosts.transfers import Incoming, send_archive
 from kernel_py.wire.errors import KernelBug, KernelError, RequestError, StoreError
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
@@ -36,6 +37,10 @@ from kernel_py.wire.snapshots import HeapImage
 
 TIMER_SECONDS_MAX = 86_400
 """The loop's timer is set anew after so long: a browser's holds no more than 24 days."""
+
+
+Source = tuple[str, str, str, Mapping[str, str]]
+"""Where a request names it, the worker kind, the main file, and all files."""
 
 
 class Client:
@@ -74,6 +79,7 @@ class KernelHost:
         kinds: tuple[str, ...] = VAT_KINDS,
         is_serial: bool = False,
         parts: Parts = DEFAULT_PARTS,
+        sources: Sources | None = None,
     ) -> None:
         """Make a host.
 
@@ -87,6 +93,7 @@ class KernelHost:
             services: those of the host, besides the kernel's own.
             is_serial: one delivery in flight at a time over all vats.
             parts: what the kernel is built from.
+            sources: what looks at vats' sources before they are run; by default nothing does.
         """
         self.interceptors = Interceptors()
         self._backend = self.interceptors.wrap(Part.STORE, backend)
@@ -100,6 +107,7 @@ class KernelHost:
         self._kinds = kinds
         self._is_serial = is_serial
         self._parts = parts
+        self._sources = sources
         self._realms = Realms(
             backend=self._backend,
             workers=self.interceptors.wrap(Part.WORKERS, workers),
@@ -107,6 +115,7 @@ class KernelHost:
             clock_ms=self._clock_ms,
             settled=self._settled,
             check=self._pump,
+            sources=sources,
             limits=limits,
         )
         self._clients: dict[Client, None] = {}
@@ -231,6 +240,8 @@ class KernelHost:
                 self._spawn(send_archive(call.key, client.send, self.export))
             case "import":
                 self._spawn(client.incoming.put(call, client.send, self.replace))
+            case _ if self._sources is not None and (wanted := self._find_sources(call)):
+                self._spawn(self._check(self._sources, client, call, wanted))
             case _:
                 self._request(client, call)
 
@@ -249,6 +260,36 @@ class KernelHost:
             case _:
                 result["evicted"] = self._realms.evict(vat)
         return control.dump_result(call.key, result)
+
+    def _find_sources(self, call: control.Call) -> list[Source]:
+        """What a request asks to be made vats of, as far as its form is right: all else is for the kernel to say."""
+        kernel = self._kernel
+        if kernel is None or self.failure is not None:
+            return []
+        match call.method, call.params:
+            case "launch", {"config": {"vats": dict(vats)}, "files": dict(files)}:
+                return [
+                    (f"config.vats.{name}.source", vat.get("kind", DEFAULT_KIND), vat["source"], files)
+                    for name, vat in vats.items()
+                    if isinstance(vat, dict) and vat.get("source") in files
+                ]
+            case "upgradeVat", {"vat": str(vat), "files": dict(files)} if kernel.is_alive(vat):
+                record = kernel.get_vat(vat)
+                source = call.params.get("source", record.sources[-1][2])
+                return [("params.source", record.kind, source, files)] if source in files else []
+            case _:
+                return []
+
+    async def _check(self, sources: Sources, client: Client, call: control.Call, wanted: list[Source]) -> None:
+        """Look at what is to become a vat; then carry the request out, or refuse it."""
+        for path, kind, source, files in wanted:
+            try:
+                await sources.check(kind, source, files)
+            except KernelError as error:
+                refusal = RequestError(str(error), path)
+                client.send(control.dump_error(call.key, control.INVALID_PARAMS, refusal))
+                return
+        self._request(client, call)
 
     def _request(self, client: Client, call: control.Call) -> None:
         if self.failure is not None:

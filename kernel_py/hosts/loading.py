@@ -13,6 +13,7 @@ from kernel_py.core.kernel import Incarnation, Kernel
 from kernel_py.core.schema import Snapshot
 from kernel_py.core.store import Backend
 from kernel_py.core.transcripts import Chain
+from kernel_py.hosts.sources import Sources
 from kernel_py.wire import protocol
 
 REPLAY_CHARS_MAX = 1_000_000
@@ -27,18 +28,28 @@ class Loading:
 
     Args:
         snapshot: what the realm was restored from, if it was.
+        sources: makes ready what a realm needs for each incarnation.
 
     Attributes:
         delivered: the number of the last delivery.
         marks: by number of the last delivery, base and digest of the heap at each look that the texts so far ask for.
     """
 
-    def __init__(self, kernel: Kernel, backend: Backend, vat: str, snapshot: Snapshot | None = None) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        backend: Backend,
+        vat: str,
+        snapshot: Snapshot | None = None,
+        *,
+        sources: Sources | None = None,
+    ) -> None:
         self._kernel = kernel
         self._backend = backend
         self._vat = vat
         self._life = kernel.get_life(vat, snapshot)
         self._snapshot = snapshot
+        self._sources = sources
         self._restored = 0 if snapshot is None else snapshot.delivered
         self._last_mark = kernel.get_mark(vat)
         self._last_hash = kernel.get_chain(vat)
@@ -57,7 +68,10 @@ class Loading:
 
     async def _read_spec(self, incarnation: Incarnation) -> protocol.VatSpec:
         files = json.loads(await self._backend.read_bundle(incarnation.bundle))
-        return self._kernel.get_spec(self._vat, incarnation, files)
+        spec = self._kernel.get_spec(self._vat, incarnation, files)
+        if self._sources is not None:
+            await self._sources.prepare(self._kernel.get_vat(self._vat).kind, spec.main, spec.files)
+        return spec
 
     async def read_texts(self) -> AsyncIterator[str]:
         """The texts, in order; "go" is to follow.

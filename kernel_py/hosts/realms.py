@@ -18,6 +18,7 @@ from kernel_py.core.schema import Snapshot
 from kernel_py.core.store import Backend
 from kernel_py.hosts.links import Link, LinkState, is_reusable
 from kernel_py.hosts.loading import Loading
+from kernel_py.hosts.sources import Sources
 from kernel_py.hosts.warehouse import Warehouse
 from kernel_py.wire import canonical, protocol
 from kernel_py.wire.errors import HostFault, IllegalSyscall, KernelBug, KernelError
@@ -55,6 +56,7 @@ class Realms:
         clock_ms: the time.
         settled: waits until what has happened so far is durable.
         check: has `admit` called.
+        sources: makes ready what realms need.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Realms:
         clock_ms: Callable[[], int],
         settled: Callable[[], Awaitable[None]],
         check: Callable[[], None],
+        sources: Sources | None,
         limits: Limits,
     ) -> None:
         self._backend = backend
@@ -74,6 +77,7 @@ class Realms:
         self._clock_ms = clock_ms
         self._settled = settled
         self._check = check
+        self._sources = sources
         self._limits = limits
         self._warehouse = Warehouse(limits)
         self._timer: asyncio.TimerHandle | None = None
@@ -242,7 +246,7 @@ class Realms:
             await self._replay(vat, link, generation)
             return
         try:
-            loading = Loading(self.kernel, self._backend, vat, link.snapshot)
+            loading = Loading(self.kernel, self._backend, vat, link.snapshot, sources=self._sources)
             await self._settled()
             start = protocol.dump_start(await loading.read_first())
         except KernelError as error:
@@ -255,7 +259,7 @@ class Realms:
     async def _replay(self, vat: str, link: Link, generation: int) -> None:
         """Give a realm its source and its past, or what is left of it after the snapshot it was restored from."""
         try:
-            loading = Loading(self.kernel, self._backend, vat, link.snapshot)
+            loading = Loading(self.kernel, self._backend, vat, link.snapshot, sources=self._sources)
             link.marks = loading.marks
             await self._settled()
             async for text in loading.read_texts():

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from pathlib import Path
 from typing import Any
 
 from kernel_py.hosts.native.native_host import NativeKernel
 
 VATS = Path(__file__).parent / "vats"
-FILES = {"conforming.py": (VATS / "conforming.py").read_text()}
+FILES = {
+    "conforming.py": (VATS / "conforming.py").read_text(),
+    "conforming.wasm": base64.b64encode((VATS / "conforming.wasm").read_bytes()).decode(),
+}
 
-TEST_S_MAX = 120
-"""A test that hangs ends."""
+TEST_S_MAX = 600
+"""A test that hangs ends; the first with a confined vat may have to build what it runs in."""
 
 PYTHON: dict[str, Any] = {"source": "conforming.py"}
+CONFINED: dict[str, Any] = {"source": "conforming.py", "kind": "confined"}
+WASM: dict[str, Any] = {"source": "conforming.wasm", "kind": "wasm"}
 NODE: dict[str, Any] = {"kind": "command", "command": ["node", str(VATS / "conforming.mjs")]}
 
 
@@ -29,7 +35,8 @@ def run_native(test: Any) -> None:
 
 
 def open_kernel(tmp_path: Path, **options: Any) -> NativeKernel:
-    return NativeKernel.open(tmp_path / "store.db", commands_allowed=True, **options)
+    """A kernel that runs what is not confined, and Python vats so unless they say otherwise."""
+    return NativeKernel.open(tmp_path / "store.db", **{"commands_allowed": True, "unconfined": True, **options})
 
 
 async def launch(kernel: NativeKernel, files: dict[str, str] = FILES, **vats: dict[str, Any]) -> dict[str, str]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 from collections.abc import Callable, Coroutine
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.hosts.native_driver import NODE, PYTHON, launch, open_kernel, run_native, send
+from kernel_py.hosts.native.native_host import NativeKernel
+from tests.hosts.native_driver import CONFINED, NODE, PYTHON, WASM, launch, open_kernel, run_native, send
 
 pytestmark = pytest.mark.native
 
@@ -19,6 +22,8 @@ KINDS = [
     pytest.param(PYTHON, id="process"),
     pytest.param({**PYTHON, "kind": "worker"}, id="process-worker"),
     pytest.param(NODE, id="command"),
+    pytest.param(CONFINED, id="confined"),
+    pytest.param(WASM, id="wasm"),
 ]
 
 PROBE = """
@@ -135,6 +140,10 @@ def test_a_killed_worker_is_replaced_and_its_delivery_done_once(tmp_path: Path, 
     run_native(main())
 
 
+def is_there(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_terminated_vats_process_is_gone_at_once(tmp_path: Path, kind: dict[str, Any]) -> None:
     async def main() -> None:
@@ -143,8 +152,8 @@ def test_a_terminated_vats_process_is_gone_at_once(tmp_path: Path, kind: dict[st
             pid = kernel.workers.find_pid("v1")
             assert pid is not None
             await kernel.request("terminateVat", {"vat": "v1"})
-            with pytest.raises(ProcessLookupError):
-                os.kill(pid, 0)
+            while is_there(pid):  # a server of realms is told to end it
+                await kernel.request("status")
 
     run_native(main())
 
@@ -152,9 +161,10 @@ def test_a_terminated_vats_process_is_gone_at_once(tmp_path: Path, kind: dict[st
 def test_vats_of_different_kinds_work_together(tmp_path: Path) -> None:
     async def main() -> None:
         async with open_kernel(tmp_path) as kernel:
-            roots = await launch(kernel, python=PYTHON, node=NODE)
-            assert await send(kernel, roots["python"], "relay", f"{roots['node']}, 'x'") == "1"
-            assert await send(kernel, roots["node"], "relay", f"{roots['python']}, 'x'") == "1"
+            roots = await launch(kernel, python=PYTHON, node=NODE, confined=CONFINED, wasm=WASM)
+            names = [*roots, next(iter(roots))]
+            for caller, called in pairwise(names):
+                assert await send(kernel, roots[caller], "relay", f"{roots[called]}, 'x'") == "1"
 
     run_native(main())
 
@@ -252,8 +262,6 @@ def test_a_program_that_is_no_vat_fails_the_launch_with_the_reason(
 
 @native
 async def test_commands_are_refused_unless_they_were_allowed(tmp_path: Path) -> None:
-    from kernel_py.hosts.native.native_host import NativeKernel
-
     async with NativeKernel.open(tmp_path / "store.db") as kernel:
         with pytest.raises(Exception, match="does not run vats of kind 'command'"):
             await launch(kernel, a=NODE)
@@ -261,8 +269,6 @@ async def test_commands_are_refused_unless_they_were_allowed(tmp_path: Path) -> 
 
 @native
 async def test_a_store_with_commands_is_not_run_unless_they_are_allowed(tmp_path: Path) -> None:
-    from kernel_py.hosts.native.native_host import NativeKernel
-
     async with open_kernel(tmp_path) as kernel:
         roots = await launch(kernel, a=NODE)
     with pytest.raises(Exception, match=r"v1 \(a\) runs a program \(node .*conforming.mjs\): allow commands"):
@@ -276,8 +282,6 @@ async def test_a_store_with_commands_is_not_run_unless_they_are_allowed(tmp_path
 
 @native
 async def test_waiting_for_a_vat_that_cannot_be_brought_back_ends(tmp_path: Path) -> None:
-    import sqlite3
-
     async with open_kernel(tmp_path) as kernel:
         roots = await launch(kernel, a=PYTHON)
         await send(kernel, roots["a"], "add", "'x'")
@@ -289,3 +293,55 @@ async def test_waiting_for_a_vat_that_cannot_be_brought_back_ends(tmp_path: Path
         with pytest.raises(Exception, match=r"v1 \(a\) cannot go on: .*differs from the record"):
             await kernel.idle()
         sending.cancel()
+
+
+# What is confined ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["iframe", "worker"])
+def test_python_vats_are_confined_unless_the_user_says_otherwise(tmp_path: Path, kind: str) -> None:
+    async def main() -> None:
+        notes: list[str] = []
+        async with open_kernel(tmp_path, unconfined=False, on_note=notes.append) as kernel:
+            vats = {"probe": {"source": "probe.py", "kind": kind}}
+            roots = await launch(kernel, {"probe.py": PROBE}, **vats)
+            assert "there are no files here" in await send(kernel, roots["probe"], "descriptors")
+        assert [note for note in notes if "not confined" in note] == []
+
+    run_native(main())
+
+
+@native
+async def test_a_vat_goes_on_confined_that_was_a_plain_process(tmp_path: Path) -> None:
+    async with open_kernel(tmp_path) as kernel:
+        roots = await launch(kernel, a=PYTHON)
+        await send(kernel, roots["a"], "add", "'x'")
+    async with open_kernel(tmp_path, unconfined=False) as kernel:
+        assert await send(kernel, roots["a"], "add", "'y'") == "2"
+
+
+@native
+async def test_what_is_not_confined_is_said_once(tmp_path: Path) -> None:
+    notes: list[str] = []
+    async with open_kernel(tmp_path, on_note=notes.append) as kernel:
+        roots = await launch(kernel, a=PYTHON, b=NODE, c=CONFINED, d=WASM)
+        pid = kernel.workers.find_pid("v1")
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await send(kernel, roots["a"], "add", "'x'")
+    said = [note for note in notes if "not confined" in note]
+    assert len(said) == 2
+    assert said[0] == "v1 (a) runs as a plain process: it is not confined, and may do whatever you may"
+    assert said[1].startswith("v2 (b) runs as a program (node ")
+
+
+@native
+async def test_plain_processes_are_refused_unless_they_were_allowed(tmp_path: Path) -> None:
+    vat = {"source": "conforming.py", "kind": "process"}
+    async with NativeKernel.open(tmp_path / "store.db") as kernel:
+        with pytest.raises(Exception, match="does not run vats of kind 'process'"):
+            await launch(kernel, a=vat)
+    async with open_kernel(tmp_path) as kernel:
+        await launch(kernel, a=vat)
+    with pytest.raises(Exception, match=r"v\d+ \(a\) runs as a plain process, which is not confined: allow that"):
+        await NativeKernel.open(tmp_path / "store.db").__aenter__()

@@ -9,6 +9,7 @@ Another kind joins by calling these functions with a `Realm` of its own, as ``e2
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -22,7 +23,15 @@ from kernel_py.wire import canonical, protocol
 from tests.vat.driving import Ref, capdata, message, notify, value_of
 
 VATS = Path(__file__).parent / "vats"
-ANSWER_S_MAX = 60
+PYTHON, MODULE = "conforming.py", "conforming.wasm"
+ANSWER_S_MAX = 600
+"""The first of kind "confined" may have to build what it runs in."""
+
+
+def load_sources(name: str) -> dict[str, str]:
+    """The file of a vat, as a launch request has it."""
+    data = (VATS / name).read_bytes()
+    return {name: base64.b64encode(data).decode() if name == MODULE else data.decode()}
 
 
 class Realm(Protocol):
@@ -66,6 +75,7 @@ class ProcessRealm:
     def __init__(self, kind: str, command: tuple[str, ...] = ()) -> None:
         from kernel_py.hosts.native.workers import ProcessWorkers
 
+        self.kind = kind
         self._runner = asyncio.Runner()
         self._texts: asyncio.Queue[str] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
@@ -73,9 +83,16 @@ class ProcessRealm:
         self._runner.run(self._create(kind))
 
     async def _open(self, make: Any, command: tuple[str, ...]) -> Any:
+        from kernel_py.hosts.native.wasm_runtime import WasmRuntime
+
         loop = asyncio.get_running_loop()
+        self.runtime = WasmRuntime()
+        if self.kind == "wasm":
+            await self.runtime.check("wasm", MODULE, load_sources(MODULE))
         workers = make(
-            find_command=lambda vat: command, spawn=lambda coroutine: self._tasks.append(loop.create_task(coroutine))
+            find_command=lambda vat: command,
+            spawn=lambda coroutine: self._tasks.append(loop.create_task(coroutine)),
+            runtime=self.runtime,
         )
         workers.listener = self
         return workers
@@ -115,7 +132,15 @@ def _open_session() -> Realm:
 
 
 def _open_process() -> Realm:
-    return ProcessRealm("iframe")
+    return ProcessRealm("process")
+
+
+def _open_confined() -> Realm:
+    return ProcessRealm("confined")
+
+
+def _open_wasm() -> Realm:
+    return ProcessRealm("wasm")
 
 
 def _open_node() -> Realm:
@@ -126,6 +151,8 @@ KINDS: list[Any] = [
     pytest.param(_open_session, id="in-process"),
     pytest.param(_open_process, id="process", marks=pytest.mark.native),
     pytest.param(_open_node, id="command", marks=pytest.mark.native),
+    pytest.param(_open_confined, id="confined", marks=pytest.mark.native),
+    pytest.param(_open_wasm, id="wasm", marks=pytest.mark.native),
 ]
 
 
@@ -162,8 +189,8 @@ class Vat:
         return answer
 
     def spec(self, incarnation: int = 0) -> protocol.VatSpec:
-        files = {"conforming.py": (VATS / "conforming.py").read_text()}
-        return protocol.VatSpec("v1", incarnation, "tested", "seed", "conforming.py", files)
+        main = MODULE if getattr(self.realm, "kind", "") == "wasm" else PYTHON
+        return protocol.VatSpec("v1", incarnation, "tested", "seed", main, load_sources(main))
 
     def start(self) -> None:
         self.realm.post(protocol.dump_start(self.spec()))

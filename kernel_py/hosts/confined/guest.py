@@ -8,6 +8,7 @@ looking for the source of a line in a traceback, is answered here already, with 
 from __future__ import annotations
 
 import codecs
+import gc
 import importlib.machinery
 import os
 import sys
@@ -16,6 +17,7 @@ from typing import Any, Final, NoReturn
 
 from wit_world import WitWorld as World
 
+from kernel_py.hosts.confined.rehearsal import live_once, open_store
 from kernel_py.hosts.preloaded import preload
 from kernel_py.vat.determinism import install_determinism
 from kernel_py.vat.session import VatSession
@@ -73,8 +75,13 @@ def _close_files() -> None:
 preload()
 for _encoding in _ENCODINGS:
     codecs.lookup(_encoding)
-_session = VatSession(ambient=install_determinism())
+_ambient = install_determinism()
+live_once(_ambient)
+_store = open_store()
+_session = VatSession(ambient=_ambient, make_store=lambda: _store)
 _close_files()
+gc.collect()
+gc.freeze()  # what is in the image stays: the collector need not look at it, which would touch all of its pages
 
 
 class WitWorld(World):  # type: ignore[misc]  # it is made when the component is built

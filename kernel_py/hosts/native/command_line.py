@@ -39,7 +39,7 @@ from kernel_py.hosts.native.cluster_files import read_cluster, read_sources
 from kernel_py.hosts.native.native_host import NativeKernel
 from kernel_py.hosts.native.shown import Printer
 from kernel_py.hosts.native.sqlite_store import SqliteBackend
-from kernel_py.hosts.native.workers import ANSWER_S_MAX
+from kernel_py.hosts.native.workers import ANSWER_S_MAX, UNCONFINED_KINDS
 from kernel_py.wire.errors import HostFault, KernelBug, KernelError, RequestError, StoreError
 from kernel_py.wire.limits import DEFAULT_LIMITS
 
@@ -102,6 +102,11 @@ _commands = click.option(
     "--allow-commands",
     is_flag=True,
     help="Let vats be programs of this machine (kind: command), which are not confined.",
+)
+_unconfined = click.option(
+    "--unconfined",
+    is_flag=True,
+    help="Run Python vats as plain processes, which may do whatever you may: for debugging.",
 )
 _answer_s = click.option(
     "--answer-s",
@@ -179,6 +184,7 @@ def _on_event(printer: Printer, stop: asyncio.Event) -> Callable[[dict[str, Any]
 )
 @click.option("--quiet", is_flag=True, help="Do not print the messages.")
 @_commands
+@_unconfined
 @_answer_s
 @_command
 def run(cluster: Path | None, store: Path, **options: Any) -> None:
@@ -197,6 +203,8 @@ def run(cluster: Path | None, store: Path, **options: Any) -> None:
             store,
             on_event=_on_event(printer, stop) if is_logged else None,
             commands_allowed=options["allow_commands"],
+            unconfined=options["unconfined"],
+            on_note=printer.note,
             answer_s_max=options["answer_s"],
         )
         async with kernel:
@@ -265,6 +273,7 @@ def _serve(kernel: NativeKernel, printer: Printer, stop: asyncio.Event) -> async
 @_json
 @_log
 @_commands
+@_unconfined
 @_answer_s
 @click.option("--key", default="", help="The request's own name: one that was sent before is not sent again.")
 @_command
@@ -315,6 +324,8 @@ def _open(store: Path, printer: Printer, stop: asyncio.Event, options: dict[str,
         store,
         on_event=_on_event(printer, stop) if options["is_logged"] else None,
         commands_allowed=options["allow_commands"],
+        unconfined=options["unconfined"],
+        on_note=printer.note,
         answer_s_max=options["answer_s"],
     )
 
@@ -338,7 +349,7 @@ def _request(
 
 def _options(function: Callable[..., None]) -> Callable[..., None]:
     """The options of commands that run the kernel."""
-    for option in (_answer_s, _commands, _log, _json, _old_store):
+    for option in (_answer_s, _unconfined, _commands, _log, _json, _old_store):
         function = option(function)
     return function
 
@@ -454,7 +465,12 @@ def vats(store: Path, *, is_json: bool) -> None:
     """Print the vats."""
     found = _query(store, "status")["vats"]
     columns = ("vat", "name", "cluster", "kind", "state", "root", "deliveries", "queued", "inflight", "reason")
-    Printer(is_json=is_json).table(found, columns, found)
+    rows = [{**each, "kind": _describe_kind(each["kind"])} for each in found]
+    Printer(is_json=is_json).table(found, columns, rows)
+
+
+def _describe_kind(kind: str) -> str:
+    return f"{kind} (not confined)" if kind in UNCONFINED_KINDS else kind
 
 
 @program.command()

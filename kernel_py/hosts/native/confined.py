@@ -6,7 +6,7 @@ that uses it up is a poison message.
 
 What traps is lost: the session answers with the poison, and after that with its failure.
 
-`scripts/confined.py` builds the component.
+`kernel_py.hosts.native.confined_component` builds the component.
 """
 
 from __future__ import annotations
@@ -84,17 +84,20 @@ class ConfinedEngine:
     def _load(self, path: Path, store: ArtifactStore | None) -> component.Component:
         from wasmtime import component  # noqa: PLC0415 (lazy)
 
-        code = path.read_bytes()
         if store is None:
-            return component.Component(self._raw, code)
-        settings = hashlib.sha256(f"{_SETTINGS} {self._config.digest}".encode()).hexdigest()
-        key = make_key(hashlib.sha256(code).hexdigest(), settings)
+            return component.Component(self._raw, path.read_bytes())
+        key = _make_key(path, self._config)
         found = store.find(key)
         if found is None:
             temporary = store.make_temporary(key)
-            temporary.write_bytes(component.Component(self._raw, code).serialize())
+            temporary.write_bytes(component.Component(self._raw, path.read_bytes()).serialize())
             found = store.add(key, temporary)
         return component.Component.deserialize_file(self._raw, str(found))
+
+    @staticmethod
+    def is_compiled(path: Path, store: ArtifactStore, config: EngineConfig | None = None) -> bool:
+        """Whether the component at `path` need not be compiled any more."""
+        return store.find(_make_key(path, config or EngineConfig())) is not None
 
     def make_session(self) -> ConfinedSession:
         """A fresh realm."""
@@ -102,7 +105,7 @@ class ConfinedEngine:
         return ConfinedSession(self._raw, self._linker, self._component, self._limits, (clock, self._ticker))
 
     def close(self) -> None:
-        """End the ticker. Idempotent."""
+        """End the ticker's thread, until a guest runs again. Idempotent."""
         self._ticker.close()
 
 
@@ -185,6 +188,11 @@ class ConfinedSession:
 
     def _failed(self) -> list[str]:
         return [canonical.dump(["failed", self._failure])]
+
+
+def _make_key(path: Path, config: EngineConfig) -> str:
+    settings = hashlib.sha256(f"{_SETTINGS} {config.digest}".encode()).hexdigest()
+    return make_key(hashlib.sha256(path.read_bytes()).hexdigest(), settings)
 
 
 def _find_number(text: str) -> int | None:

@@ -43,11 +43,14 @@ class Ticker:
             self._guests -= 1
 
     def close(self) -> None:
+        """End the thread; the next guest makes another. None may run now."""
         with self._condition:
             self._is_closed = True
             self._condition.notify()
         if self._thread is not None:
             self._thread.join()
+        self._thread = None
+        self._is_closed = False
 
     def _run(self) -> None:
         with self._condition:

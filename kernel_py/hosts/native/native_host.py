@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from kernel_py.core import schema
-from kernel_py.core.cluster_config import COMMAND_KIND, VAT_KINDS
+from kernel_py.core.cluster_config import COMMAND_KIND, CONFINED_KIND, PROCESS_KIND, VAT_KINDS, WASM_KIND
 from kernel_py.core.control import COMMANDS
 from kernel_py.core.parts import DEFAULT_PARTS, Parts
 from kernel_py.core.store import Backend
@@ -23,8 +23,10 @@ from kernel_py.hosts.host import Client, KernelHost
 from kernel_py.hosts.links import LinkState
 from kernel_py.hosts.memory import RequestFailed
 from kernel_py.hosts.native.fetch import make_fetch
+from kernel_py.hosts.native.realm_limits import RealmLimits
 from kernel_py.hosts.native.sqlite_store import SqliteBackend
-from kernel_py.hosts.native.workers import ANSWER_S_MAX, ProcessWorkers
+from kernel_py.hosts.native.wasm_runtime import WasmRuntime
+from kernel_py.hosts.native.workers import ANSWER_S_MAX, UNCONFINED_KINDS, ProcessWorkers
 from kernel_py.hosts.services import Service
 from kernel_py.wire.errors import HostFault
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
@@ -49,6 +51,10 @@ class NativeKernel:
     Args:
         on_event: takes the events of the log as they leave the kernel; without it none are made.
         commands_allowed: whether cluster files may name programs to be run as vats.
+        unconfined: run Python vats as plain processes, which confine nothing: for debugging.
+        on_note: takes what people should know and no event tells: what takes long, and what is not confined.
+        cache: where compiled code is kept; by default in this user's folder of caches.
+        realm_limits: of vats in WebAssembly.
         services: those that cluster files may ask for besides ``fetch`` and the kernel's own.
         clock_ms, seed: this process's, unless another is given; the seed counts only for a new store.
         is_serial, parts: see `kernel_py.core.kernel.Kernel`.
@@ -60,6 +66,10 @@ class NativeKernel:
         *,
         on_event: OnEvent | None = None,
         commands_allowed: bool = False,
+        unconfined: bool = False,
+        on_note: Callable[[str], None] = lambda _: None,
+        cache: Path | None = None,
+        realm_limits: RealmLimits | None = None,
         answer_s_max: float = ANSWER_S_MAX,
         services: Sequence[Service] = (),
         limits: Limits = DEFAULT_LIMITS,
@@ -70,15 +80,19 @@ class NativeKernel:
     ) -> None:
         self.backend = backend
         self._on_event = on_event
-        self._commands_allowed = commands_allowed
+        self._kinds = _find_kinds(commands_allowed=commands_allowed, unconfined=unconfined)
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._is_busy = False
         self._has_lost = False
         self._changed = asyncio.Event()
+        runtime = WasmRuntime(cache, say=on_note, limits=realm_limits)
         self.workers = ProcessWorkers(
             find_command=lambda vat: self.host.kernel.get_vat(vat).command,
             spawn=self._spawn,
+            runtime=runtime,
+            python_kind=PROCESS_KIND if unconfined else CONFINED_KIND,
+            on_unconfined=lambda vat: on_note(_describe_unconfined(vat, self.host.kernel.get_vat(vat))),
             on_end=self._worker_ended,
             answer_s_max=answer_s_max,
             limits=limits,
@@ -94,7 +108,8 @@ class NativeKernel:
             parts=parts,
             services=[make_fetch(limits), *services],
             limits=limits,
-            kinds=(*VAT_KINDS, COMMAND_KIND) if commands_allowed else VAT_KINDS,
+            kinds=self._kinds,
+            sources=runtime,
         )
         self.workers.listener = self.host
         self._client: Client = self.host.connect(self._take)
@@ -110,8 +125,7 @@ class NativeKernel:
 
     async def __aenter__(self) -> Self:
         try:
-            if not self._commands_allowed:
-                _refuse_commands(await self.backend.load())
+            _refuse_unconfined(await self.backend.load(), self._kinds)
             if self._on_event is not None:
                 self._client.receive('{"jsonrpc":"2.0","id":"subscribe","method":"subscribe"}')
             await self.host.boot()
@@ -218,10 +232,25 @@ class NativeKernel:
         self._changed.set()
 
 
-def _refuse_commands(texts: dict[str, str]) -> None:
-    """A store must not run programs only because it says so."""
+def _find_kinds(*, commands_allowed: bool, unconfined: bool) -> tuple[str, ...]:
+    allowed = {COMMAND_KIND: commands_allowed, PROCESS_KIND: unconfined}
+    return (*VAT_KINDS, CONFINED_KIND, WASM_KIND, *(kind for kind in UNCONFINED_KINDS if allowed[kind]))
+
+
+def _describe_unconfined(vat: str, record: schema.Vat) -> str:
+    what = f"a program ({' '.join(record.command)})" if record.command else "a plain process"
+    return f"{vat} ({record.name}) runs as {what}: it is not confined, and may do whatever you may"
+
+
+def _refuse_unconfined(texts: dict[str, str], kinds: tuple[str, ...]) -> None:
+    """A store must not run what is not confined only because it says so."""
     for key, text in texts.items():
         if key.startswith(f"{schema.VATS}."):
             _, vat, record = schema.decode(key, text)
-            if record.command and record.state is not schema.VatState.TERMINATED:
-                raise HostFault(f"{vat} ({record.name}) runs a program ({' '.join(record.command)}): allow commands")
+            if record.kind not in kinds and record.state is not schema.VatState.TERMINATED:
+                what = f"runs a program ({' '.join(record.command)}): allow commands"
+                if record.kind not in UNCONFINED_KINDS:
+                    what = f"is of kind {record.kind!r}, which this host does not run"
+                elif record.kind == PROCESS_KIND:
+                    what = "runs as a plain process, which is not confined: allow that"
+                raise HostFault(f"{vat} ({record.name}) {what}")

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from kernel_py.hosts.native.artifacts import ArtifactStore, make_key
 from kernel_py.hosts.native.compile_queue import CompileQueue
+from kernel_py.hosts.native.realm_limits import RealmLimits
 from kernel_py.hosts.native.wasm_config import EngineConfig
 from kernel_py.hosts.native.wasm_engine import make_wasmtime_engine
 from kernel_py.hosts.native.worker_limits import (
@@ -31,16 +32,8 @@ from kernel_py.hosts.native.worker_limits import (
     make_environment,
 )
 from kernel_py.wasm.interface import IMPORTS
-from kernel_py.wasm.limits import DEFAULT_WASM_LIMITS, WasmLimits
 from kernel_py.wasm.metering import Metered, meter
 from kernel_py.wire.errors import HostFault, InvalidModule
-
-_MIB = 1_048_576
-
-PRECHECK_LIMITS = WorkerLimits(cpu_s_max=60, memory_bytes_max=2_048 * _MIB, file_bytes_max=512 * _MIB)
-"""Of the check before a module is accepted: strict."""
-PREPARE_LIMITS = WorkerLimits(cpu_s_max=360, memory_bytes_max=4_096 * _MIB, file_bytes_max=1_024 * _MIB)
-"""Of compiling what was accepted: lenient, so that a slower machine does not refuse what another took."""
 
 _OUTPUT_BYTES_MAX = 100_000
 
@@ -54,12 +47,12 @@ class Compiler:
         queue: CompileQueue,
         *,
         config: EngineConfig | None = None,
-        limits: WasmLimits = DEFAULT_WASM_LIMITS,
+        limits: RealmLimits | None = None,
     ) -> None:
         self._store = store
         self._queue = queue
         self._config = config or EngineConfig()
-        self._limits = limits
+        self._limits = limits or RealmLimits()
 
     async def precheck(self, code: bytes) -> Metered:
         """Check a module before it is accepted: instrument it, and compile it under strict limits.
@@ -68,8 +61,8 @@ class Compiler:
             InvalidModule: it cannot be a vat's.
             HostFault: it took too long or too much; or the machine has troubles of its own.
         """
-        module = meter(code, imports=IMPORTS, limits=self._limits)
-        await self._provide(module, PRECHECK_LIMITS)
+        module = meter(code, imports=IMPORTS, limits=self._limits.wasm)
+        await self._provide(module, self._limits.precheck)
         return module
 
     async def provide(self, module: Metered) -> Path:
@@ -78,7 +71,7 @@ class Compiler:
         Raises:
             InvalidModule, HostFault: as `CompileQueue.provide` says.
         """
-        return await self._provide(module, PREPARE_LIMITS)
+        return await self._provide(module, self._limits.prepare)
 
     async def _provide(self, module: Metered, limits: WorkerLimits) -> Path:
         key = make_key(module.digest, self._config.digest)

@@ -95,7 +95,7 @@ class WasmtimeEngine:
         )
 
     def close(self) -> None:
-        """End the ticker. Idempotent."""
+        """End the ticker's thread, until a guest runs again. Idempotent."""
         self._ticker.close()
 
 

@@ -3,23 +3,24 @@
 Owns the process, its pipes, and the watch over its deliveries. Texts of the kernel-vat protocol are lines of UTF-8.
 
 Invariants:
-    * The process inherits three pipes and nothing else: no other file descriptor, no environment but what is given,
-      no controlling terminal (so Ctrl-C is the kernel's alone to answer).
     * `on_lost` is called at most once, after the last text, and not after `kill`.
     * After `kill`, or `on_lost`, nothing is left of the process or of those it started in its session.
+    * The watch is a `GuestClock`, with a run for the hello and for each delivery: what the host takes for itself, to
+      take in an answer, does not count. It is the backstop of every kind of process, whatever meters it has inside.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
-import subprocess
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
 from typing import Any, cast
 
+from kernel_py.hosts.native.children import Child, Open
+from kernel_py.hosts.native.guest_clock import ClockLimits, GuestClock
+from kernel_py.wire.errors import HostFault
 from kernel_py.wire.limits import Limits
 
 _EXIT_S_MAX = 1.0
@@ -27,15 +28,7 @@ _EXIT_S_MAX = 1.0
 
 _STDERR_CHARS_SHOWN = 1_000
 _CHAR_BYTES_MAX = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """What to run. `environment` is the whole of it; `folder` is its working directory."""
-
-    arguments: Sequence[str]
-    environment: dict[str, str]
-    folder: str
+_NS = 1_000_000_000
 
 
 class WorkerProcess:
@@ -45,57 +38,57 @@ class WorkerProcess:
         on_text: takes each text it sends.
         on_lost: takes the reason for which it is no more.
         answer_s_max: how long the hello after the start, and each delivery, may take.
+        now_ns: a monotonic clock.
     """
 
     def __init__(
-        self, *, on_text: Callable[[str], None], on_lost: Callable[[str], None], answer_s_max: float, limits: Limits
+        self,
+        *,
+        on_text: Callable[[str], None],
+        on_lost: Callable[[str], None],
+        answer_s_max: float,
+        limits: Limits,
+        now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._on_text = on_text
         self._on_lost = on_lost
         self._answer_s_max = answer_s_max
+        self._clock = GuestClock(now_ns, ClockLimits(budget_ns=int(answer_s_max * _NS)))
+        self._run = contextlib.ExitStack()
         self._line_bytes_max = limits.batch_chars_max * _CHAR_BYTES_MAX
         self._line = bytearray()
         self._stderr = b""
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         self._input: asyncio.WriteTransport | None = None
         self._transports: list[asyncio.BaseTransport] = []
         self._due = 1  # the hello
         self._watch: asyncio.TimerHandle | None = None
         self._is_over = False
 
-    async def start(self, program: Program) -> None:
+    async def start(self, open_child: Open) -> None:
         """Start it; what goes wrong is told through `on_lost`."""
         loop = asyncio.get_running_loop()
-        pipe = subprocess.PIPE
         try:
-            self._process = process = subprocess.Popen(  # noqa: ASYNC220 (returns as soon as the program is loaded)
-                program.arguments,
-                stdin=pipe,
-                stdout=pipe,
-                stderr=pipe,
-                env=program.environment,
-                cwd=program.folder,
-                bufsize=0,
-                start_new_session=True,
-            )
-        except (OSError, ValueError) as error:
-            self._lose(f"cannot start {program.arguments[0]}: {error}")
+            self._child = child = await open_child()
+        except HostFault as fault:
+            self._lose(str(fault))
             return
         # The process may be killed while its pipes are being joined to the loop: then they are closed at the end.
-        transport, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, cast("Any", process.stdin))
+        transport, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, cast("Any", child.stdin))
         self._input = transport
         self._transports.append(transport)
-        for pipe_end, protocol in ((process.stderr, _Errors(self)), (process.stdout, _Output(self))):
-            reading, _ = await loop.connect_read_pipe(lambda protocol=protocol: protocol, cast("Any", pipe_end))  # type: ignore[misc]
-            self._transports.append(reading)
+        for pipe_end, protocol in ((child.stderr, _Errors(self)), (child.stdout, _Output(self))):
+            if pipe_end is not None:
+                reading, _ = await loop.connect_read_pipe(lambda protocol=protocol: protocol, cast("Any", pipe_end))  # type: ignore[misc]
+                self._transports.append(reading)
         if self._is_over:
             self._close()
         else:
-            self._rewatch()
+            self._begin_run()
 
     @property
     def pid(self) -> int | None:
-        return None if self._process is None else self._process.pid
+        return None if self._child is None else self._child.pid
 
     def post(self, text: str) -> None:
         """Send a text, which may hold several lines. Lost without a sign if the process is gone."""
@@ -105,29 +98,35 @@ class WorkerProcess:
         if deliveries:
             self._due += deliveries
             if self._watch is None:
-                self._rewatch()
+                self._begin_run()
         self._input.write(text.encode() + b"\n")
 
     def kill(self) -> None:
         """End it at once. Idempotent."""
         self._is_over = True
-        self._stop_watch()
+        self._end_run()
         self._close()
 
     # --- the watch ------------------------------------------------------------------------------
 
-    def _rewatch(self) -> None:
-        self._stop_watch()
+    def _begin_run(self) -> None:
+        """Watch what is due next, with a full budget; nothing, if nothing is."""
+        self._end_run()
         if self._due and not self._is_over:
-            self._watch = asyncio.get_running_loop().call_later(self._answer_s_max, self._expire)
+            self._run.enter_context(self._clock.run())
+            self._check()
 
-    def _stop_watch(self) -> None:
+    def _end_run(self) -> None:
+        self._run.close()
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
 
-    def _expire(self) -> None:
-        self._lose(f"no answer within {self._answer_s_max:g} s: its process was killed")
+    def _check(self) -> None:
+        if self._clock.is_exhausted:
+            self._lose(f"no answer within {self._answer_s_max:g} s: its process was killed")
+        else:
+            self._watch = asyncio.get_running_loop().call_later(self._clock.next_check_ns() / _NS, self._check)
 
     # --- output ---------------------------------------------------------------------------------
 
@@ -148,12 +147,16 @@ class WorkerProcess:
             return
         if line.startswith((b'["done"', b'["hello"')) and self._due:
             self._due -= 1
-            self._rewatch()
+            self._begin_run()
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
             text = f"not UTF-8: {error}"  # which the kernel will find to be no text of the protocol either
-        self._on_text(text)
+        if self._due:
+            with self._clock.paused():
+                self._on_text(text)
+        else:
+            self._on_text(text)
 
     def take_errors(self, data: bytes) -> None:
         """Bytes of its standard error; the last of them say why it ended."""
@@ -165,21 +168,20 @@ class WorkerProcess:
         """Its standard output was closed: it has ended, is about to, or is of no use any more."""
         if self._is_over:
             return
-        assert self._process is not None
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            await asyncio.to_thread(self._process.wait, _EXIT_S_MAX)
-        self._lose(self._describe_end())
+        assert self._child is not None
+        code = await self._child.wait(_EXIT_S_MAX)
+        self._lose(self._describe_end(code))
 
-    def _describe_end(self) -> str:
-        assert self._process is not None
-        match self._process.returncode:
+    def _describe_end(self, code: int | None) -> str:
+        assert self._child is not None
+        match code:
             case None:
                 how = "its process closed its output and did not exit"
             case int(code) if code < 0:
                 how = f"its process was killed by {_name_signal(-code)}"
             case code:
                 how = f"its process exited with code {code}"
-        last = self._stderr.decode(errors="replace").strip()[-_STDERR_CHARS_SHOWN:]
+        last = (self._stderr.decode(errors="replace").strip() or self._child.complaints())[-_STDERR_CHARS_SHOWN:]
         return f"{how}: {last}" if last else how
 
     def _lose(self, reason: str) -> None:
@@ -188,14 +190,11 @@ class WorkerProcess:
             self._on_lost(reason)
 
     def _close(self) -> None:
-        process, transports = self._process, self._transports
+        child, transports = self._child, self._transports
         self._transports = []
-        if process is None:
+        if child is None:
             return
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.kill()
-        process.wait()
+        child.kill()
         for transport in transports:
             if transport.is_closing():
                 continue  # asyncio fails to abort what it has closed itself, when the other end was gone

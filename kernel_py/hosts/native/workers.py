@@ -2,7 +2,10 @@
 
 Owns which process belongs to which vat, and what is run for each kind:
 
-    iframe, worker   this Python with `kernel_py.hosts.native.vat_process`: both are a process here
+    confined         a copy of a server that has CPython inside WebAssembly
+    wasm             a copy of a server that runs modules
+    process          this Python with `kernel_py.hosts.native.vat_process`, which confines nothing
+    iframe, worker   what this host has for Python vats: confined, or process where its user said so
     command          the program that the cluster file names
 
 A command's program is found by the kernel's PATH; it runs in the folder that the kernel was started in, with an empty
@@ -20,12 +23,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import kernel_py
-from kernel_py.core.cluster_config import COMMAND_KIND
-from kernel_py.hosts.native.worker import Program, WorkerProcess
+from kernel_py.core.cluster_config import COMMAND_KIND, CONFINED_KIND, PROCESS_KIND, VAT_KINDS, WASM_KIND
+from kernel_py.hosts.native.children import Child, Program, start_program
+from kernel_py.hosts.native.wasm_runtime import WasmRuntime
+from kernel_py.hosts.native.worker import WorkerProcess
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
 
 ANSWER_S_MAX = 60.0
 """Wall-clock time of one delivery: beyond it the worker counts as lost."""
+
+UNCONFINED_KINDS = (PROCESS_KIND, COMMAND_KIND)
+"""Kinds whose vats may do what their user may."""
 
 STARTING_MAX = 8
 """Processes that start at the same time: more would only wait for one another."""
@@ -70,6 +78,9 @@ class ProcessWorkers:
     Args:
         find_command: the command line of a vat of kind "command".
         spawn: starts a task.
+        runtime: what runs vats in WebAssembly. Closed with this.
+        python_kind: what vats of kinds iframe and worker are here: "confined" or "process".
+        on_unconfined: told of each vat that is run without confinement, the first time.
         on_end: told whenever a worker was given up, for whatever reason.
     """
 
@@ -78,6 +89,9 @@ class ProcessWorkers:
         *,
         find_command: Callable[[str], Sequence[str]],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
+        runtime: WasmRuntime,
+        python_kind: str = CONFINED_KIND,
+        on_unconfined: Callable[[str], None] = lambda _: None,
         on_end: Callable[[], None] = lambda: None,
         answer_s_max: float = ANSWER_S_MAX,
         limits: Limits = DEFAULT_LIMITS,
@@ -85,6 +99,10 @@ class ProcessWorkers:
         self.listener: Listener
         self._find_command = find_command
         self._spawn = spawn
+        self._runtime = runtime
+        self._python_kind = python_kind
+        self._on_unconfined = on_unconfined
+        self._unconfined: dict[str, None] = {}
         self._on_end = on_end
         self._answer_s_max = answer_s_max
         self._limits = limits
@@ -101,18 +119,30 @@ class ProcessWorkers:
             limits=self._limits,
         )
         self.destroy(vat)
+        if self.runs_as(kind) in UNCONFINED_KINDS and vat not in self._unconfined:
+            self._unconfined[vat] = None
+            self._on_unconfined(vat)
         self._workers[vat] = worker
         self._spawn(self._start(vat, worker, kind))
+
+    def runs_as(self, kind: str) -> str:
+        """The kind as which this host runs vats of `kind`."""
+        return self._python_kind if kind in VAT_KINDS else kind
 
     async def _start(self, vat: str, worker: WorkerProcess, kind: str) -> None:
         async with self._starting:
             if self._workers.get(vat) is worker:
-                await worker.start(self._make_program(vat, kind))
+                await worker.start(lambda: self._open(vat, self.runs_as(kind)))
+
+    async def _open(self, vat: str, kind: str) -> Child:
+        if kind in {WASM_KIND, CONFINED_KIND}:
+            return await self._runtime.fork(kind)
+        return await start_program(self._make_program(vat, kind))
 
     def _make_program(self, vat: str, kind: str) -> Program:
         python = [sys.executable, "-s", "-S", "-P", "-X", "utf8"]
         pid = str(os.getpid())
-        if kind != COMMAND_KIND:
+        if kind == PROCESS_KIND:
             arguments = [*python, "-c", _VAT, str(_PACKAGE), pid]
             return Program(arguments, {"PYTHONHASHSEED": "0"}, folder="/")
         command = self._find_command(vat)
@@ -151,3 +181,4 @@ class ProcessWorkers:
         """End every process."""
         for vat in list(self._workers):
             self.destroy(vat)
+        self._runtime.close()

@@ -1,43 +1,27 @@
-"""Confined Python vats: the same vat side, in a component that imports nothing.
-
-Building and compiling the component takes a minute or two, once; so these tests run only if they are asked for.
-"""
+"""Confined Python vats: the same vat side, in a component that imports nothing."""
 
 from __future__ import annotations
-
-import hashlib
 
 import pytest
 
 from kernel_py.hosts.memory import MemoryHost
-from kernel_py.hosts.native.artifacts import ArtifactStore
 from kernel_py.hosts.native.confined import ConfinedEngine, ConfinedLimits
+from kernel_py.hosts.native.confined_component import artifact_store, cache_folder, provide
 from kernel_py.vat.session import VatSession
 from kernel_py.wire import canonical, protocol
-from scripts.confined import PARTS, ROOT, build
 from scripts.examples import read_example
 from tests.vat.driving import PRELUDE, TIME_MS, Ref, capdata, message
 from tests.vat.driving import ROOT as ROOT_BUILDER
 
-pytestmark = [pytest.mark.native, pytest.mark.soak]
+pytestmark = pytest.mark.native
 
 LIMITS = ConfinedLimits(fuel_delivery=2_000_000_000)
 
 
-def digest_of_sources() -> str:
-    paths = [path for part in PARTS for path in sorted((ROOT / "kernel_py" / part).rglob("*.*"))]
-    paths = [path for path in paths if "__pycache__" not in path.parts]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:20]
-
-
 @pytest.fixture(scope="module")
 def engine():
-    folder = ROOT / ".cache" / "confined"
-    path = folder / f"{digest_of_sources()}.wasm"
-    store = ArtifactStore(folder / "artifacts")
-    if not path.exists():
-        build(path)
-    engine = ConfinedEngine(path, store, limits=LIMITS)
+    folder = cache_folder()
+    engine = ConfinedEngine(provide(folder, print), artifact_store(folder), limits=LIMITS)
     yield engine
     engine.close()
 

@@ -6,8 +6,10 @@ import asyncio
 import base64
 import dataclasses
 import json
+import os
+import signal
 import subprocess
-from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
@@ -15,9 +17,11 @@ pytest.importorskip("resource", reason="it is not in Pyodide")
 from kernel_py.hosts.native import wasm_compile
 from kernel_py.hosts.native.artifacts import ArtifactStore
 from kernel_py.hosts.native.compile_queue import CompileQueue, CoolingDown
-from kernel_py.hosts.native.wasm_compile import PREPARE_LIMITS, Compiler, run_job
+from kernel_py.hosts.native.forks import Forks
+from kernel_py.hosts.native.realm_limits import EXECUTE_LIMITS, PREPARE_LIMITS, RealmLimits
+from kernel_py.hosts.native.wasm_compile import Compiler, run_job
 from kernel_py.hosts.native.wasm_config import EngineConfig
-from kernel_py.hosts.native.wasm_worker import EXECUTE_LIMITS
+from kernel_py.hosts.native.wasm_runtime import WasmRuntime
 from kernel_py.hosts.native.worker_limits import make_command, make_environment
 from kernel_py.wire import canonical, protocol
 from kernel_py.wire.errors import HostFault, InvalidModule
@@ -26,7 +30,7 @@ from tests.wasm.sources import load, load_metered
 
 pytestmark = pytest.mark.native
 
-SETTINGS = json.dumps(asdict(EngineConfig()))
+ANSWER_S_MAX = 60
 
 
 @pytest.fixture
@@ -106,29 +110,30 @@ def test_a_job_sees_nothing_of_the_environment(monkeypatch):
 class WorkerVat:
     """A wasm vat in a worker process, whose kernel is the test."""
 
-    def __init__(self, store, code, limits=EXECUTE_LIMITS):
-        self.process = subprocess.Popen(
-            make_command("kernel_py.hosts.native.wasm_worker", limits.dump(), SETTINGS, str(store._folder)),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=make_environment(),
-        )
+    def __init__(self, folder, code, limits=None):
+        self.runner = asyncio.Runner()
+        self.runtime = WasmRuntime(folder, limits=limits)
+        files = {"vat.wasm": base64.b64encode(code).decode()}
+        self.child = self.runner.run(self.open(files))
         self.number = 0
         self.hello = self.hear()
-        files = {"vat.wasm": base64.b64encode(code).decode()}
         self.say(protocol.dump_start(protocol.VatSpec("v1", 0, "tested", "seed", "vat.wasm", files)))
         self.say(protocol.dump_go(0))
         assert self.hear() == ["ready", 0]
+
+    def start(self):
         assert self.deliver(["startVat", capdata(None)])[2] == ["ok", None]
+        return self
+
+    async def open(self, files):
+        await self.runtime.check("wasm", "vat.wasm", files)
+        return await self.runtime.fork("wasm")
 
     def say(self, text):
-        self.process.stdin.write(text + "\n")
-        self.process.stdin.flush()
+        self.child.stdin.write(text.encode() + b"\n")
 
     def hear(self):
-        line = self.process.stdout.readline()
+        line = self.child.stdout.readline()
         return json.loads(line) if line else None
 
     def deliver(self, delivery):
@@ -136,16 +141,23 @@ class WorkerVat:
         self.say(protocol.dump_deliver(self.number, TIME_MS, canonical.dump(delivery)))
         return self.hear()
 
+    def end(self):
+        """Its exit code."""
+        return self.runner.run(self.child.wait(ANSWER_S_MAX))
+
     def close(self):
-        self.process.stdin.close()
-        self.process.wait()
-        self.process.stdout.close()
-        self.process.stderr.close()
+        self.child.stdin.close()
+        self.child.stdout.close()
+        self.runner.run(self.stop())
+        self.runner.close()
+
+    async def stop(self):
+        self.runtime.close()
 
 
 @pytest.fixture
-def worker(store):
-    vat = WorkerVat(store, load("puppet"))
+def worker(tmp_path):
+    vat = WorkerVat(tmp_path, load("puppet")).start()
     yield vat
     vat.close()
 
@@ -162,8 +174,104 @@ def test_a_poison_message_comes_out_of_a_worker_process(worker):
     assert worker.deliver(message("o+0", "u"))[2] == ["poison", "trap: unreachable"]
 
 
-def test_a_vat_that_takes_too_much_processor_time_is_the_end_of_its_process(store):
-    vat = WorkerVat(store, load("puppet"), dataclasses.replace(EXECUTE_LIMITS, cpu_s_max=1))
+def test_a_vat_that_takes_too_much_processor_time_is_the_end_of_its_process(tmp_path):
+    vat = WorkerVat(
+        tmp_path, load("puppet"), RealmLimits(execute=dataclasses.replace(EXECUTE_LIMITS, cpu_s_max=1))
+    ).start()
     assert vat.deliver(message("o+0", "l")) is None
+    assert vat.end() == -signal.SIGXCPU
     vat.close()
-    assert vat.process.returncode < 0
+
+
+def test_nothing_is_compiled_where_guests_run(tmp_path):
+    vat = WorkerVat(tmp_path, load("puppet"))
+    for path in (tmp_path / "artifacts").iterdir():
+        path.unlink()
+    assert vat.deliver(["startVat", capdata(None)])[0] == "failed"
+    vat.close()
+
+
+def test_a_module_is_prepared_again_after_its_artifact_was_removed(tmp_path):
+    async def main():
+        runtime = WasmRuntime(tmp_path)
+        files = {"vat.wasm": base64.b64encode(load("puppet")).decode()}
+        await runtime.check("wasm", "vat.wasm", files)
+        (artifact,) = (tmp_path / "artifacts").iterdir()
+        artifact.unlink()
+        await runtime.prepare("wasm", "vat.wasm", files)
+        runtime.close()
+        return artifact
+
+    assert asyncio.run(main()).exists()
+
+
+# Servers of realms -----------------------------------------------------------------------------
+
+
+def find_parent(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().split()[3])
+
+
+def count_pipes(pid):
+    targets = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]
+    return sum(target.startswith(("pipe:", "socket:")) for target in targets)
+
+
+def test_a_server_that_ends_takes_its_copies_with_it_and_the_next_realm_gets_another(tmp_path):
+    async def main():
+        runtime = WasmRuntime(tmp_path)
+        child = await runtime.fork("wasm")
+        assert child.stdout.readline().startswith(b'["hello"')
+        os.kill(find_parent(child.pid), signal.SIGKILL)
+        assert child.stdout.readline() == b""
+        assert await child.wait(ANSWER_S_MAX) is None
+        again = await runtime.fork("wasm")
+        assert again.stdout.readline().startswith(b'["hello"')
+        for each in (child, again):
+            each.stdin.close()
+            each.stdout.close()
+        runtime.close()
+
+    asyncio.run(main())
+
+
+def test_a_copy_that_is_killed_tells_how_it_ended_and_its_server_goes_on(tmp_path):
+    async def main():
+        runtime = WasmRuntime(tmp_path)
+        children = [await runtime.fork("wasm") for _ in range(3)]
+        children[0].kill()
+        os.kill(children[1].pid, signal.SIGABRT)
+        assert [await child.wait(ANSWER_S_MAX) for child in children[:2]] == [-signal.SIGKILL, -signal.SIGABRT]
+        children[2].stdin.close()
+        assert await children[2].wait(ANSWER_S_MAX) == 0
+        for each in children:
+            each.stdin.close()
+            each.stdout.close()
+        runtime.close()
+
+    asyncio.run(main())
+
+
+def test_a_copy_has_no_descriptors_but_its_own(tmp_path):
+    async def main():
+        runtime = WasmRuntime(tmp_path)
+        children = [await runtime.fork("wasm") for _ in range(3)]
+        counts = set()
+        for child in children:
+            child.stdout.readline()
+            counts.add(count_pipes(child.pid))
+            child.stdin.close()
+            child.stdout.close()
+        runtime.close()
+        return counts
+
+    assert asyncio.run(main()) == {3}  # its input, its output, and the server's standard error
+
+
+def test_a_server_that_does_not_start_says_why(tmp_path):
+    async def main():
+        forks = Forks("kernel_py.hosts.native.no_such_module", list)
+        with pytest.raises(HostFault, match="No module named"):
+            await forks.fork()
+
+    asyncio.run(main())
