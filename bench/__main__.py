@@ -1,4 +1,4 @@
-"""``python -m bench [native] [growth] [wasm] [browser]``: measure, print, and leave files in ``out/``."""
+"""``python -m bench [native] [growth] [wasm] [realms] [browser]``: measure, print, and leave files in ``out/``."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import gc
 import sys
 from pathlib import Path
 
-from bench import browser, growth, native, wasm
+from bench import browser, growth, native, realms, wasm
 from bench.figures import Curve, Figure, write
 
-PARTS = {"native": native.measure, "growth": growth.measure, "wasm": wasm.measure, "browser": browser.measure}
+PARTS = {
+    "native": native.measure,
+    "growth": growth.measure,
+    "wasm": wasm.measure,
+    "realms": realms.measure,
+    "browser": browser.measure,
+}
 OUT = Path(__file__).resolve().parent.parent / "out"
 
 

@@ -63,19 +63,23 @@ def _best_s(work: Callable[[], Any]) -> float:
 
 
 def make_large_module(functions: int) -> tuple[bytes, int]:
-    """A module of functions that resemble compiled code, no two the same; and how many instructions it has."""
-    bodies = []
+    """A module of functions that resemble compiled code, no two the same; and how many instructions it has.
+
+    It has what every vat's module has, and does nothing.
+    """
+    bodies = [b"\x04\x00\x41\x00\x0b", b"\x04\x00\x41\x00\x0b"]
     for number in range(functions):
         address = b"\x20\x00\x41" + write_u32(number % 64) + b"\x6a\x41\xfc\xff\x03\x71"  # 5: an address
         update = address + address + b"\x28\x02" + write_u32(number % 100) + b"\x41\x03\x6c\x36\x02\x08"  # 14
-        call = b"\x20\x01\x41\x0a\x48\x04\x40\x20\x00\x10" + write_u32(number // 2) + b"\x21\x01\x0b"  # 8
+        call = b"\x20\x01\x41\x0a\x48\x04\x40\x20\x00\x10" + write_u32(2 + number // 2) + b"\x21\x01\x0b"  # 8
         loop = b"\x02\x40\x03\x40\x20\x01\x45\x0d\x01" + update + b"\x20\x01\x41\x01\x6b\x21\x01\x0c\x00\x0b\x0b"  # 26
         bodies.append(write_bytes(b"\x01\x01\x7f" + update + call + loop + update + b"\x20\x01\x0b"))
     module = b"\0asm\1\0\0\0" + b"".join(
         [
-            write_section(1, write_vector([b"\x60\x01\x7f\x01\x7f"])),
-            write_section(3, write_vector([b"\x00"] * functions)),
+            write_section(1, write_vector([b"\x60\x01\x7f\x01\x7f", b"\x60\x02\x7f\x7f\x01\x7f"])),
+            write_section(3, write_vector([b"\x00", b"\x01", *[b"\x00"] * functions])),
             write_section(5, b"\x01\x00\x01"),
+            write_section(7, write_vector([b"\x06memory\x02\x00", b"\x05alloc\x00\x00", b"\x07deliver\x00\x01"])),
             write_section(10, write_vector(bodies)),
         ]
     )

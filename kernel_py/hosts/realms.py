@@ -288,7 +288,7 @@ class Realms:
         elif link.state is LinkState.REPLAYING:
             self._break(vat, link, error)
         else:
-            self._recreate(vat, link)
+            self._lose(vat, link, HostFault(error))
 
     def _break(self, vat: str, link: Link, reason: str) -> None:
         """The vat cannot be brought back; it stays as it is recorded, and says so in the status."""

@@ -33,6 +33,7 @@ from kernel_py.hosts.native.worker_limits import (
 )
 from kernel_py.wasm.interface import IMPORTS
 from kernel_py.wasm.metering import Metered, meter
+from kernel_py.wasm.supervisor import insist_on_interface
 from kernel_py.wire.errors import HostFault, InvalidModule
 
 _OUTPUT_BYTES_MAX = 100_000
@@ -62,6 +63,7 @@ class Compiler:
             HostFault: it took too long or too much; or the machine has troubles of its own.
         """
         module = meter(code, imports=IMPORTS, limits=self._limits.wasm)
+        insist_on_interface(module)
         await self._provide(module, self._limits.precheck)
         return module
 

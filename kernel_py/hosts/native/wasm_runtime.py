@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kernel_py.core.cluster_config import CONFINED_KIND, WASM_KIND
+from kernel_py.hosts.native.artifacts import ArtifactStore
 from kernel_py.hosts.native.children import Child
 from kernel_py.hosts.native.compile_queue import CompileQueue
 from kernel_py.hosts.native.confined_component import artifact_store, cache_folder, component_path
@@ -54,6 +55,11 @@ class WasmRuntime:
             kind: Forks(WORKER, lambda kind=kind: [kind, self._limits.dump(), str(self._folder)])  # type: ignore[misc]
             for kind in (WASM_KIND, CONFINED_KIND)
         }
+
+    @property
+    def artifacts(self) -> ArtifactStore:
+        """The folder of compiled modules."""
+        return artifact_store(self._folder)
 
     async def fork(self, kind: str) -> Child:
         """A fresh realm of one of the two kinds.
@@ -95,7 +101,7 @@ class WasmRuntime:
     def _get_compiler(self) -> Compiler:
         if self._compiler is None:
             queue = CompileQueue(time.monotonic)
-            self._compiler = Compiler(artifact_store(self._folder), queue, limits=self._limits)
+            self._compiler = Compiler(self.artifacts, queue, limits=self._limits)
         return self._compiler
 
     async def _provide_component(self) -> None:

@@ -99,7 +99,7 @@ class ProcessWorkers:
         self.listener: Listener
         self._find_command = find_command
         self._spawn = spawn
-        self._runtime = runtime
+        self.runtime = runtime
         self._python_kind = python_kind
         self._on_unconfined = on_unconfined
         self._unconfined: dict[str, None] = {}
@@ -136,7 +136,7 @@ class ProcessWorkers:
 
     async def _open(self, vat: str, kind: str) -> Child:
         if kind in {WASM_KIND, CONFINED_KIND}:
-            return await self._runtime.fork(kind)
+            return await self.runtime.fork(kind)
         return await start_program(self._make_program(vat, kind))
 
     def _make_program(self, vat: str, kind: str) -> Program:
@@ -181,4 +181,4 @@ class ProcessWorkers:
         """End every process."""
         for vat in list(self._workers):
             self.destroy(vat)
-        self._runtime.close()
+        self.runtime.close()

@@ -87,6 +87,33 @@ static void fulfill_text(long long promise, const char *text) {
   fulfill(promise, text, to);
 }
 
+// What no vat should do: see tests/hosts/native/test_hostile_modules.py ----------------------------
+
+__attribute__((noinline)) static int descend(int depth) {
+  __asm__ volatile("" : "+r"(depth));
+  int below = depth ? descend(depth + 2) : 0;
+  __asm__ volatile("" : "+r"(below));
+  return below + 1;
+}
+
+static void misbehave(const char *how) {
+  counts[0] += 100;  // which must not be seen afterwards
+  if (is_at(how, "spin"))
+    for (;;) __asm__ volatile("");
+  if (is_at(how, "recurse")) counts[0] = descend(1);
+  if (is_at(how, "flood"))
+    for (;;) kernel_store_get("a", 1);
+  if (is_at(how, "trap")) __builtin_trap();
+  if (is_at(how, "escape")) *(volatile char *)0xfffffff0 = 1;
+}
+
+// Takes all memory that it can get; how many pages of 64 KiB.
+static long long hog(void) {
+  long long pages = 0;
+  while ((long)__builtin_wasm_memory_grow(0, 1) >= 0) pages++;
+  return pages;
+}
+
 // Deliveries --------------------------------------------------------------------------------------
 
 static void relay(const char *args, const char *args_end, long long result) {
@@ -133,6 +160,13 @@ static void answer(long long object, const char *method, long long result) {
   } else if (is_at(method, "settle\\")) {
     fulfill(pending, args, args_end);
     fulfill_text(result, "\\\"#undefined\\\"");
+  } else if (is_at(method, "hog\\")) {
+    begin_resolve(result, "\",false,{\"body\":\"#\\\"+");
+    put_integer(hog());
+    put("\\\"\",\"slots\":[]}]]]");
+    make_syscall();
+  } else if (is_at(method, "misbehave\\")) {
+    misbehave(args + 2);
   } else {
     fulfill_text(result, "\\\"here\\\"");
   }
