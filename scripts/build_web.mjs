@@ -38,7 +38,9 @@ async function main() {
   await Promise.all(PYODIDE_FILES.map((name) => copyFile(join(PYODIDE, name), join(OUT, "pyodide", name))));
   await writeFile(join(OUT, "kernel_py.zip"), await zipSources());
   // Vite first: the program that makes images is one of its products.
-  await buildScript("web/tools/make_image.ts", WORK, "make_image.mjs", { target: "node20", external: [/^node:/] });
+  const inNode = { target: "node20", external: [/^node:/] };
+  await buildScript("web/tools/make_image.ts", WORK, "make_image.mjs", inNode);
+  await buildScript("web/tools/node_realm.ts", WORK, "node_realm.mjs", inNode);
   await Promise.all([makeImage("kernel"), makeImage("realm"), buildPages(), buildScripts()]);
   await rm(EXTENSION, { recursive: true, force: true });
   await rename(OUT, EXTENSION);

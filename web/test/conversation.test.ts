@@ -136,6 +136,13 @@ test("Python hears the same around a snapshot, be it lived through, replayed or 
   assert.deepEqual(restored.python.heard, lived.python.heard.slice(before));
 });
 
+test("a go that comes again is answered again, and does not reach Python", () => {
+  const { python, vat } = live(1);
+  const before = python.heard.length;
+  assert.equal(vat.receive('["go",1]').texts, '["ready",1]');
+  assert.equal(python.heard.length, before);
+});
+
 test("a delivery waits for go after a snapshot", () => {
   const { vat } = live(1);
   vat.receive('["snapshot","take"]');

@@ -7,7 +7,7 @@ import type { Heap } from "./boot_realm.ts";
 import type { Conversation } from "./conversation.ts";
 import { takePieces, writePiece } from "./pieces.ts";
 
-/** `imageFile`: that which the realm started from; its memory is given back at once. */
+/** `imageFile`: that which the realm started from. */
 export function reportHeap(
   heap: Heap,
   conversation: Conversation,
@@ -18,8 +18,6 @@ export function reportHeap(
     return describeHeap(heap, conversation, imageFile, mode);
   } catch (error) {
     return { kind: "unsnapshotable", reason: describeError(error) };
-  } finally {
-    imageFile?.transfer(0);
   }
 }
 

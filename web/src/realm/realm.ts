@@ -176,7 +176,10 @@ class Realm {
   async #lookAtHeap(mode: SnapshotMode): Promise<HeapReport> {
     const image = await this.#fetchImage();
     if (this.#heap === null || this.#conversation === null) throw new Error("there is no heap");
-    return reportHeap(this.#heap, this.#conversation, image, mode);
+    const report = reportHeap(this.#heap, this.#conversation, image, mode);
+    // The collector might leave it for long.
+    image?.transfer(0);
+    return report;
   }
 
   #fetchImage(): Promise<ArrayBuffer | null> {
