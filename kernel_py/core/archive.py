@@ -15,6 +15,7 @@ one line, or what goes into one commit, in memory at a time.
 
 Invariants:
     * What does not agree with its digest is refused, with the name of the part; so is what ends early.
+    * An archive of an earlier schema version is taken over as it is: the kernel that starts over it migrates it.
     * A store into which an import was not finished is no kernel's: it says so (`schema.IMPORTING`), and a kernel
       refuses it. It can be imported into again.
 """
@@ -28,6 +29,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from kernel_py.core import schema
+from kernel_py.core.migrations import is_readable
 from kernel_py.core.store import Backend, Delta
 from kernel_py.wire import canonical
 from kernel_py.wire.errors import StoreError
@@ -35,6 +37,7 @@ from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
 
 FORMAT: Final = "kernel_py archive"
 VERSION: Final = 2
+_VERSION_WITHOUT_CHUNKS: Final = 1
 
 _ENTRIES_READ = 200
 """Transcript entries in memory at a time."""
@@ -186,7 +189,7 @@ class ArchiveImport:
             raise self._reader.corrupt("its last line is cut off")
         self._reader.finish()
         delta = self._reader.take_delta()
-        delta.puts[_SCHEMA_KEY] = str(schema.SCHEMA_VERSION)
+        delta.puts[_SCHEMA_KEY] = str(self._reader.schema_version)
         await self._backend.commit(delta)
         return self._reader.parts
 
@@ -263,11 +266,13 @@ class _Reader:
 
     Attributes:
         parts: those that are complete.
+        schema_version: of the rows.
         chars: text gathered since the last `take_delta`.
     """
 
     def __init__(self) -> None:
         self.parts = 0
+        self.schema_version = schema.SCHEMA_VERSION
         self.chars = 0
         self._delta = Delta()
         self._whole = hashlib.sha256()
@@ -319,14 +324,15 @@ class _Reader:
     def _check_head(self, name: str, version: object, stored: object) -> None:
         if name != FORMAT:
             raise self.corrupt(f"its format is {name!r:.100}")
-        if version != VERSION:
+        if version not in (VERSION, _VERSION_WITHOUT_CHUNKS):
             raise StoreError(f"the archive has version {version!r:.20}, this program reads {VERSION}: use a newer one")
-        if stored != schema.SCHEMA_VERSION:
+        if not isinstance(stored, int) or not is_readable(stored):
             raise StoreError(
                 f"the archive has schema version {stored!r:.20}, this program reads {schema.SCHEMA_VERSION}: "
                 "use the program that wrote it"
             )
         self._has_head = True
+        self.schema_version = stored
 
     def _begin_part(self, head: dict[str, Any]) -> None:
         match head:
@@ -406,7 +412,8 @@ class _Reader:
     def _take_row(self, line: Any) -> None:
         match line:
             case [str(key), str(value)]:
-                schema.decode(key, value)
+                if self.schema_version == schema.SCHEMA_VERSION:
+                    schema.decode(key, value)
                 if key != _SCHEMA_KEY:
                     self._delta.puts[key] = value
                     self.chars += len(key) + len(value)

@@ -42,6 +42,7 @@ from kernel_py.core.cranks import Cranks
 from kernel_py.core.events import Log
 from kernel_py.core.garbage import Garbage
 from kernel_py.core.interceptors import Interceptors, Part
+from kernel_py.core.migrations import migrate
 from kernel_py.core.outputs import Actions, Commit, Deliver, Outbox, Respond
 from kernel_py.core.parts import DEFAULT_PARTS, Parts
 from kernel_py.core.promises import Promises
@@ -111,12 +112,12 @@ class Kernel:
         Raises:
             StoreError: the map was written by another version, or is corrupt.
         """
-        _check_version(texts)
         self.shortage = ""  # why there is no room for new work; the host's to say
+        changed = migrate(texts)
         self._limits = limits
         self._is_serial = is_serial
         self._outbox = Outbox()
-        self._state = state = KernelState.load(texts)
+        self._state = state = KernelState.load({**texts, **changed}, changed)
         self._log = Log(self._outbox)
         self._references = References(state, limits)
         self._queues = Queues(state, self._references)
@@ -262,6 +263,13 @@ class Kernel:
                 self._outbox.responses.append(Respond(call.key, dump_error(call.key, METHOD_NOT_FOUND, error)))
         except RequestError as error:
             self._outbox.responses.append(Respond(call.key, dump_error(call.key, INVALID_PARAMS, error)))
+
+    def query(self, call: Call, host: dict[str, Any]) -> str:
+        """Answer a query at once, from what is in memory, though not all of that may be durable."""
+        try:
+            return dump_result(call.key, self._control.query(call, host))
+        except RequestError as error:
+            return dump_error(call.key, INVALID_PARAMS, error)
 
     def acknowledge(self, key: str) -> None:
         """A client has the response to `key`; forget it."""
@@ -619,18 +627,3 @@ def _show(info: CapData) -> str:
 
 def _deliver(vat: str, inflight: schema.Inflight) -> Deliver:
     return Deliver(vat, inflight.number, protocol.dump_deliver(inflight.number, inflight.time_ms, inflight.text))
-
-
-def _check_version(texts: Mapping[str, str]) -> None:
-    if not texts:
-        return
-    text = texts.get(schema.store_key(schema.KERNEL, schema.VERSION))
-    if text is None:
-        raise StoreError("the store has no schema version: it is not a kernel's, or is corrupt")
-    if text == schema.IMPORTING:
-        raise StoreError("an import into this store was not finished: import again")
-    if text != str(schema.SCHEMA_VERSION):
-        raise StoreError(
-            f"the store has schema version {text:.20}, this kernel reads {schema.SCHEMA_VERSION}: "
-            "use the kernel that wrote it; nothing was changed"
-        )

@@ -13,7 +13,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from kernel_py.core import schema
@@ -49,8 +49,11 @@ class KernelState:
         self._chunks: list[tuple[str, bytes | None]] = []
 
     @classmethod
-    def load(cls, texts: Mapping[str, str]) -> KernelState:
+    def load(cls, texts: Mapping[str, str], changed: Iterable[str] = ()) -> KernelState:
         """Decode a backend's map.
+
+        Args:
+            changed: keys whose texts are not those that the backend has.
 
         Raises:
             StoreError: it was written by another version, or a value is corrupt.
@@ -59,6 +62,9 @@ class KernelState:
         for key, text in texts.items():
             table, row, value = schema.decode(key, text)
             state._tables.setdefault(table, {})[row] = value
+        for key in changed:
+            table, _, row = key.rpartition(".")
+            state._dirty[table, row] = True
         return state
 
     def get(self, table: str, row: str) -> Any:

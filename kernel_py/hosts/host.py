@@ -7,7 +7,8 @@ Invariants:
     * Responses, events and calls of services leave only after the commit of the delta they came with (output commit).
       Deliveries do not wait.
     * One commit at a time; what accumulates meanwhile is one delta in the next (group commit).
-    * A failed commit stops the host: nothing more leaves, and every client is told. The stored state is consistent.
+    * While nothing can be stored nothing leaves but answers to queries, and nothing is begun: every client is told why.
+      The commit is tried again from time to time; whenever the host is stopped, the stored state is consistent.
     * What happens to one realm delays only deliveries to its vat.
 """
 
@@ -24,7 +25,7 @@ from kernel_py.core.cluster_config import DEFAULT_KIND, VAT_KINDS
 from kernel_py.core.events import dump_event
 from kernel_py.core.interceptors import Interceptors, Part
 from kernel_py.core.kernel import Kernel
-from kernel_py.core.outputs import Invoke
+from kernel_py.core.outputs import Commit, Invoke
 from kernel_py.core.parts import DEFAULT_PARTS, Parts
 from kernel_py.core.store import Backend
 from kernel_py.hosts.realms import Realms, Workers
@@ -38,6 +39,9 @@ from kernel_py.wire.snapshots import HeapImage
 TIMER_SECONDS_MAX = 86_400
 """The loop's timer is set anew after so long: a browser's holds no more than 24 days."""
 
+
+RETRY_SECONDS = 5
+"""What could not be stored is tried again after so long, or when somebody asks for something."""
 
 Source = tuple[str, str, str, Mapping[str, str]]
 """Where a request names it, the worker kind, the main file, and all files."""
@@ -129,6 +133,9 @@ class KernelHost:
         self._is_exporting = False
         self._is_busy = False
         self._shortage = ""
+        self._unstored: Commit | None = None
+        self._retry: asyncio.TimerHandle | None = None
+        self.store_failure: StoreError | None = None
         self.failure: KernelError | None = None
         self.status: dict[str, Any] = {}
 
@@ -295,18 +302,30 @@ class KernelHost:
         if self.failure is not None:
             client.send(control.dump_error(call.key, control.SERVER_ERROR, self.failure))
             return
+        if self.store_failure is not None:
+            client.send(self._answer_unstored(call, self.store_failure))
+            return
         self._askers.setdefault(call.key, []).append(client)
         self.kernel.look_at_clock(self._clock_ms())
         self.kernel.request(call, self._describe())
         self._pump()
 
+    def _answer_unstored(self, call: control.Call, failure: StoreError) -> str:
+        """Answer a query from what is in memory; refuse anything else."""
+        if call.method in control.QUERIES:
+            return self.kernel.query(call, self._describe())
+        self._try_again()
+        return control.dump_error(call.key, control.SERVER_ERROR, failure)
+
     def _acknowledge(self, key: object) -> None:
-        if isinstance(key, str) and self.failure is None:
+        if isinstance(key, str) and self.failure is None and self.store_failure is None:
             self.kernel.acknowledge(key)
             self._pump()
 
     def _describe(self) -> dict[str, Any]:
-        return {"kernel": self.status | self._realms.describe_warehouse(), "vats": self._realms.describe()}
+        store_failure = "" if self.store_failure is None else str(self.store_failure)
+        kernel = self.status | self._realms.describe_warehouse() | {"store_failure": store_failure}
+        return {"kernel": kernel, "vats": self._realms.describe()}
 
     def _observe(self) -> None:
         if self._kernel is not None:
@@ -377,7 +396,7 @@ class KernelHost:
     def _pump(self) -> None:
         """Dispatch what can be, carry out what may be at once, and see to the commit of the rest."""
         kernel = self._kernel
-        if kernel is None or self.failure is not None:
+        if kernel is None or self.failure is not None or self.store_failure is not None:
             return
         try:
             kernel.dispatch(self._clock_ms())
@@ -396,10 +415,11 @@ class KernelHost:
     async def _commit(self, kernel: Kernel) -> None:
         """Make durable what there is, let out what waited for it, and again until nothing is left."""
         try:
-            while not self._is_exporting and (commit := kernel.take_commit()):
+            while not self._is_exporting and (commit := self._unstored or kernel.take_commit()):
                 waiters, self._durability_waiters = self._durability_waiters, []
-                if commit.delta:
-                    await self._backend.commit(commit.delta)
+                if commit.delta and not await self._store(commit):
+                    self._durability_waiters = waiters + self._durability_waiters
+                    return
                 _release(waiters)
                 for response in commit.responses:
                     self._answer(response.key, response.text)
@@ -413,9 +433,34 @@ class KernelHost:
             self._fail(error)
         finally:
             self._is_committing = False
-            _release(self._durability_waiters)
-            self._durability_waiters = []
+            if self.store_failure is None:
+                _release(self._durability_waiters)
+                self._durability_waiters = []
             self._set_busy()
+
+    async def _store(self, commit: Commit) -> bool:
+        """Make a commit's delta durable. Returns whether it is; if not, it is kept, and tried again later."""
+        try:
+            await self._backend.commit(commit.delta)
+        except StoreError as error:
+            self._unstored = commit
+            self.store_failure = StoreError(f"{error}; nothing new is begun until it can be stored")
+            for key in list(self._askers):
+                self._answer(key, control.dump_error(key, control.SERVER_ERROR, self.store_failure))
+            self._retry = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._try_again)
+            return False
+        if self.store_failure is not None:
+            self._unstored = self.store_failure = None
+            asyncio.get_running_loop().call_soon(self._pump)
+        return True
+
+    def _try_again(self) -> None:
+        """Try to store what could not be stored."""
+        if self.store_failure is not None and not self._is_committing and not self._is_exporting:
+            if self._retry is not None:
+                self._retry.cancel()
+            self._is_committing = True
+            self._spawn(self._commit(self.kernel))
 
     async def export(self, write: Callable[[bytes], object]) -> int:
         """Write an archive of the state as it is stored now; commits wait meanwhile. Returns the number of parts.
@@ -500,6 +545,8 @@ class KernelHost:
     def close(self) -> None:
         """The host's process goes on without it: no timer fires any more."""
         self._realms.close()
+        if self._retry is not None:
+            self._retry.cancel()
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
@@ -509,7 +556,7 @@ class KernelHost:
         self._pump()
 
     def _set_busy(self) -> None:
-        is_up = self._kernel is not None and self.failure is None
+        is_up = self._kernel is not None and self.failure is None and self.store_failure is None
         is_busy = is_up and (self._is_committing or self._is_exporting or self.kernel.is_busy)
         if is_busy != self._is_busy:
             self._is_busy = is_busy

@@ -192,7 +192,7 @@ def test_an_empty_store_is_a_new_kernel_and_keeps_its_seed() -> None:
     [
         ({"kernel.schema": "1"}, "schema version 1, this kernel reads 3"),
         ({"kernel.schema": None}, "no schema version"),
-        ({"kernel.schema": '"x"'}, "schema version"),
+        ({"kernel.schema": '"x"'}, "schema version is corrupt"),
         ({"objects.ko20": "[]"}, "'objects.ko20' is corrupt"),
         ({"objects.ko20": "[1"}, "'objects.ko20' is corrupt"),
         ({"promises.kp40": '["lost",1,null,[],0,0,"",[]]'}, "'promises.kp40' is corrupt"),

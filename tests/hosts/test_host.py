@@ -277,17 +277,65 @@ async def test_a_vat_that_comes_back_during_an_export_waits_for_its_transcript(w
 
 
 @in_world
-async def test_a_failed_commit_stops_the_host_and_every_client_is_told(world: World, asker: Asker) -> None:
+async def test_while_nothing_can_be_stored_new_work_is_refused_and_queries_are_answered(
+    world: World, asker: Asker
+) -> None:
+    cluster = await asker.launch(FILES, a=CELL)
+    add = {"target": cluster["root"], "method": "add", "args": "1"}
+    world.backend.fails_with = "the disk is full"
+    for _ in range(2):
+        response = await asker.call("send", add)
+        assert response["error"]["message"] == "the disk is full; nothing new is begun until it can be stored"
+        assert response["error"]["data"]["kind"] == "StoreError"
+    assert (await asker.result("status"))["kernel"]["store_failure"].startswith("the disk is full")
+    assert (await asker.result("objects"))["total"] > 0
+    assert world.busy[-1] is False
+    world.backend.fails_with = None
+    await asyncio.sleep(6)
+    assert (await asker.result("status"))["kernel"]["store_failure"] == ""
+    assert await asker.send(cluster["root"], "read") == "[1]"
+
+
+@in_world
+async def test_what_could_not_be_stored_is_carried_out_once_when_it_can_be(world: World, asker: Asker) -> None:
     cluster = await asker.launch(FILES, a=CELL)
     world.backend.fails_with = "the disk is full"
-    response = await asker.call("send", {"target": cluster["root"], "method": "add", "args": "1"})
-    assert response["error"]["message"] == "the disk is full"
-    assert (await asker.call("status"))["error"]["data"]["kind"] == "StoreError"
+    answers: list[dict[str, Any]] = []
+    assert world.host is not None
+    client = world.host.connect(lambda text: answers.append(json.loads(text)))
+    params = {"target": cluster["root"], "method": "add", "args": "1"}
+    text = json.dumps({"jsonrpc": "2.0", "id": "once", "method": "send", "params": params})
+    client.receive(text)
+    await asyncio.sleep(1)
+    assert "the disk is full" in answers.pop()["error"]["message"]
+    world.backend.fails_with = None
+    await asyncio.sleep(10)
+    client.receive(text)
+    await asyncio.sleep(1)
+    assert answers.pop()["result"]["value"] == "1"
+    assert await asker.send(cluster["root"], "read") == "[1]"
+
+
+@in_world
+async def test_a_host_that_ends_with_a_full_disk_leaves_a_consistent_store(world: World, asker: Asker) -> None:
+    cluster = await asker.launch(FILES, a=CELL, b=CELL)
+    sending = [asyncio.ensure_future(asker.call("send", relay(cluster["root"], number))) for number in range(20)]
+    await asyncio.sleep(0.03)
+    world.backend.fails_with = "the disk is full"
+    await asyncio.gather(*sending)
+    world.kill_realm("v2")
+    await asyncio.sleep(20)
     world.backend.fails_with = None
     world.kill_host()
     await world.start()
     asker.connect()
-    assert await asker.send(cluster["root"], "read") in {"[]", "[1]"}
+    await asyncio.sleep(1)
+    roots = {vat["name"]: vat["root"] for vat in (await asker.result("status"))["vats"]}
+    assert await asker.send(roots["a"], "read") == await asker.send(roots["b"], "read")
+
+
+def relay(root: str, number: int) -> dict[str, str]:
+    return {"target": root, "method": "relay", "args": f"'b', {number}"}
 
 
 def test_a_store_of_a_newer_schema_is_refused_with_a_clear_error_and_left_alone() -> None:

@@ -195,7 +195,7 @@ class NativeKernel:
 
         Raises:
             HostFault: what is left waits for vats that cannot be brought back.
-            KernelError: the kernel has failed.
+            KernelError: the kernel has failed, or cannot store.
         """
         while self._is_busy:
             self._changed.clear()
@@ -204,8 +204,9 @@ class NativeKernel:
                 await self._raise_if_stuck()
             else:
                 await self._changed.wait()
-        if self.host.failure is not None:
-            raise self.host.failure
+        failure = self.host.failure or self.host.store_failure
+        if failure is not None:
+            raise failure
 
     async def finished(self) -> None:
         """Wait until nothing is left to do, and no timer is set. Raises what `idle` raises."""
