@@ -9,6 +9,7 @@
 
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
@@ -17,7 +18,7 @@ import { digestHeap } from "../src/kernel/heaps.ts";
 import { parseCreateModule, parseLoadPyodide } from "../src/pyodide/api.ts";
 import { bootRealm, type Heap } from "../src/realm/boot_realm.ts";
 import { Conversation } from "../src/realm/conversation.ts";
-import { freezeClocksAndEntropy, makeJsGlobals } from "../src/realm/freeze.ts";
+import { fillWithConstant, freezeClocksAndEntropy, makeJsGlobals } from "../src/realm/freeze.ts";
 import { reportHeap } from "../src/realm/heap.ts";
 import { ASSETS } from "../src/shared/assets.ts";
 
@@ -37,6 +38,8 @@ async function main(): Promise<void> {
     print: console.error,
   };
   freezeClocksAndEntropy();
+  // Where Emscripten takes entropy from in Node; SQLite asks for some.
+  Reflect.set(createRequire(import.meta.url)("node:crypto") as object, "randomFillSync", fillWithConstant);
   // Freezing has taken Node's; digests are made with it.
   Reflect.set(crypto, "subtle", {
     digest: (_: string, data: Uint8Array) => createHash("sha256").update(data).digest(),
