@@ -404,3 +404,11 @@ def test_a_cluster_of_modules_is_run_from_its_folder(shell: Shell) -> None:
     assert "its root is ko20: 'counting from 0'" in shell.run("run", cluster, "--store", "s.db")
     assert shell.run("send", "ko20", "increment", "5", "--store", "s.db") == "5\n"
     assert shell.run("send", "ko20", "increment", "5", "--store", "s.db") == "10\n"
+
+
+def test_what_vats_have_ever_done_is_done_again_and_compared(shell: Shell) -> None:
+    shutil.copy(ROOT / "tests/core/stores/v2.archive", shell.folder / "old.jsonl")
+    told = shell.run("replay", "old.jsonl", "--unconfined")
+    assert told.splitlines() == ["v1 (a): 5 deliveries: as recorded", "v2 (b): 4 deliveries: as recorded"]
+    (report,) = map(json.loads, shell.run("replay", "old.jsonl", "--unconfined", "--vat", "v2", "--json").splitlines())
+    assert (report["vat"], report["deliveries"], report["differences"]) == ("v2", 4, [])

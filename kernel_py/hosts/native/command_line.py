@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import json
@@ -30,8 +31,10 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from kernel_py.core.archive import export_archive, import_archive
+from kernel_py.core.cluster_config import CONFINED_KIND, PROCESS_KIND
 from kernel_py.core.control import Call
 from kernel_py.core.kernel import Kernel
+from kernel_py.core.store import MemoryBackend
 from kernel_py.core.trace import TraceWriter
 from kernel_py.core.traffic import derive_log
 from kernel_py.hosts.memory import RequestFailed, run_now
@@ -39,7 +42,9 @@ from kernel_py.hosts.native.cluster_files import read_cluster, read_sources
 from kernel_py.hosts.native.native_host import NativeKernel
 from kernel_py.hosts.native.shown import Printer
 from kernel_py.hosts.native.sqlite_store import SqliteBackend
-from kernel_py.hosts.native.workers import ANSWER_S_MAX, UNCONFINED_KINDS
+from kernel_py.hosts.native.wasm_runtime import WasmRuntime
+from kernel_py.hosts.native.workers import ANSWER_S_MAX, UNCONFINED_KINDS, ProcessWorkers
+from kernel_py.hosts.replaying import Replayer, Report
 from kernel_py.wire.errors import HostFault, KernelBug, KernelError, RequestError, StoreError
 from kernel_py.wire.limits import DEFAULT_LIMITS
 
@@ -565,3 +570,66 @@ def import_store(file: Path, store: Path, *, is_json: bool) -> None:
         raise
     run_now(backend.close())
     Printer(is_json=is_json).value({"parts": parts}, f"{parts} parts read from {file}")
+
+
+@program.command("replay")
+@click.argument("file", type=_path(exists=True))
+@click.option("--vat", help="Only this one.")
+@_commands
+@_unconfined
+@_json
+@_command
+def replay_export(file: Path, vat: str | None, *, allow_commands: bool, unconfined: bool, is_json: bool) -> None:
+    """Carry out again what the vats in FILE, an export, have ever done, and compare it with the record.
+
+    Nothing is changed, and no message leaves. Ends with code 4 if anything differs.
+    """
+    backend = MemoryBackend()
+    run_now(import_archive(backend, file.read_bytes(), DEFAULT_LIMITS))
+    kernel = Kernel(backend.texts, seed="")
+    if vat is not None and not kernel.is_alive(vat):
+        raise RequestError(f"there is no living vat {vat}")
+    printer = Printer(is_json=is_json)
+    living = kernel.living_vats() if vat is None else [vat]
+    for each in living:
+        if kernel.get_vat(each).command and not allow_commands:
+            raise HostFault(f"{each} runs a program ({' '.join(kernel.get_vat(each).command)}): allow commands")
+    reports = asyncio.run(_replay(kernel, backend, living, printer, unconfined=unconfined))
+    if any(report.differences for report in reports):
+        raise SystemExit(VAT_UNUSABLE)
+
+
+async def _replay(
+    kernel: Kernel, backend: MemoryBackend, vats: list[str], printer: Printer, *, unconfined: bool
+) -> list[Report]:
+    tasks: list[asyncio.Task[None]] = []
+    workers = ProcessWorkers(
+        find_command=lambda vat: kernel.get_vat(vat).command,
+        spawn=lambda coroutine: tasks.append(asyncio.ensure_future(coroutine)),
+        runtime=WasmRuntime(None, say=printer.note),
+        python_kind=PROCESS_KIND if unconfined else CONFINED_KIND,
+    )
+    replayer = Replayer(kernel, backend, workers, on_progress=functools.partial(_show_progress, printer))
+    workers.listener = replayer
+    reports = []
+    for vat in vats:
+        report = await replayer.replay(vat)
+        printer.value(dataclasses.asdict(report), _describe_report(report))
+        reports.append(report)
+    workers.close()
+    await asyncio.gather(*tasks)
+    return reports
+
+
+def _show_progress(printer: Printer, vat: str, given: int, deliveries: int) -> None:
+    if given < deliveries:
+        printer.note(f"{vat}: {given:,} of {deliveries:,} deliveries")
+
+
+def _describe_report(report: Report) -> str:
+    head = f"{report.vat} ({report.name}): {report.deliveries} deliveries"
+    if report.differences:
+        return "\n".join([f"{head}: not as recorded", *(f"  {difference}" for difference in report.differences)])
+    heaps = f", {report.heaps} heaps" if report.heaps else ""
+    others = f" ({report.unchecked} heaps cannot be compared here)" if report.unchecked else ""
+    return f"{head}{heaps}: as recorded{others}"
