@@ -122,6 +122,7 @@ class Driver:
         services: tuple[HostService, ...] = (),
         kinds: tuple[str, ...] = VAT_KINDS,
         mirror: Mirror | None = None,
+        is_checking: bool = True,
     ) -> None:
         """Start a kernel. `mirror` is one of a `backend` that is not empty, if there is one: making it takes time."""
         self.kinds = kinds
@@ -130,7 +131,7 @@ class Driver:
         self.is_serial = is_serial
         self.services = services
         self.is_committing = True
-        self.is_checking = True
+        self.is_checking = is_checking
         self.holds: Counter[str] = Counter()
         self.names: dict[str, str] = {}
         self.stopped: list[str] = []

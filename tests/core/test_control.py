@@ -415,6 +415,7 @@ def test_status_tells_of_everything(trio: Driver) -> None:
         "root": "ko21",
         "reason": "",
         "deliveries": 1,
+        "snapshots": [],
         "queued": 1,
         "inflight": True,
     }
