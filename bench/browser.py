@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import statistics
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from bench import durable, workload
 from bench.figures import Figure
 from e2e.harness.control import Control
-from e2e.harness.plain import PlainChromium
+from e2e.harness.plain import PlainChromium, wait_until
 
 ROUNDS = 3
 SEQUENTIAL_CALLS = 500
@@ -22,6 +23,20 @@ IDLE_MS = 3_000
 DURABLE_OBJECTS = 20_000
 DURABLE_PER_DELIVERY = 5_000
 
+START_MS_MAX = 400
+SNAPSHOT_MS_MAX = 150
+
+CHUNKS = """async () => {
+  const settle = (request) => new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+  const database = await settle(indexedDB.open("kernel_py"));
+  const chunks = await settle(database.transaction("chunks").objectStore("chunks").getAll());
+  database.close();
+  return [chunks.reduce((sum, { length }) => sum + length, 0), chunks.length];
+}"""
+
 RATE_TARGETS: dict[str, tuple[float | None, float | None]] = {"iframe": (150, 1_000), "worker": (None, None)}
 
 
@@ -31,6 +46,7 @@ def measure(report: Callable[[Figure], None]) -> None:
         _in_browser(lambda chromium, control, kind=kind: _measure_rates(control, kind, report))  # type: ignore[misc]
         _in_browser(lambda chromium, control, kind=kind: _measure_durable(control, kind, report))  # type: ignore[misc]
         _in_browser(lambda chromium, control, kind=kind: _measure_launches(control, kind, report))  # type: ignore[misc]
+        _in_browser(lambda chromium, control, kind=kind: _measure_snapshots(control, kind, report))  # type: ignore[misc]
         _in_browser(lambda chromium, control, kind=kind: _measure_memory(chromium, control, kind, report))  # type: ignore[misc]
     _in_browser(lambda chromium, control: _measure_deaths(chromium, control, report))
 
@@ -95,7 +111,31 @@ def _measure_launches(control: Control, kind: str, report: Callable[[Figure], No
     for _ in range(LAUNCHES):
         control.launch(workload.FILES, vats)
         times.append(control.last_ms)
-    report(Figure(f"{kind} vats: launch a cluster of one", statistics.median(times), "ms"))
+    launch_ms = statistics.median(times)
+    report(Figure(f"{kind} vats: launch a cluster of one", launch_ms, "ms", START_MS_MAX, is_less_better=True))
+
+
+def _measure_snapshots(control: Control, kind: str, report: Callable[[Figure], None]) -> None:
+    """A snapshot after a vat has changed, and its way back into memory."""
+    root = control.launch(workload.FILES, {"echo": {"source": "bench.py", "kind": kind}})["root"]
+    snapshots, restores = [], []
+    for number in range(LAUNCHES):
+        control.call(root, "echo", str(number))
+        wait_until(lambda: "taken" if control.vat_status("v1")["snapshots"] else None)
+        began = time.perf_counter()
+        control.request("evictVat", vat="v1")
+        while control.vat_status("v1").get("realm") not in {None, "absent"}:
+            pass  # each look takes its time
+        snapshots.append((time.perf_counter() - began) * 1000)
+        control.call(root, "echo", str(number))
+        restores.append(control.last_ms)
+    name = f"{kind} vats: sent out of memory, with a snapshot"
+    report(Figure(name, statistics.median(snapshots), "ms", SNAPSHOT_MS_MAX, is_less_better=True))
+    name = f"{kind} vats: restored from eviction, and answered"
+    report(Figure(name, statistics.median(restores), "ms", START_MS_MAX, is_less_better=True))
+    packed, count = control.evaluate(f"({CHUNKS})()")
+    report(Figure(f"{kind} vats: chunks of two snapshots, packed", packed / 1024, "KiB"))
+    report(Figure(f"{kind} vats: chunks of two snapshots", count, "chunks"))
 
 
 def _measure_memory(chromium: PlainChromium, control: Control, kind: str, report: Callable[[Figure], None]) -> None:

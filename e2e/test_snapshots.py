@@ -128,6 +128,30 @@ def test_a_coroutine_goes_on_after_the_browser_was_killed(start_plain: Start, ki
     assert control.vat_status("v1")["memory_bytes"] > 60_000_000
 
 
+def evict(control: Control, vat: str) -> None:
+    """Have a vat that is at rest, or soon will be, sent out of memory."""
+    wait_until(lambda: "leaves" if control.request("evictVat", vat=vat)["evicted"] else None)
+    wait_until(lambda: "out" if control.vat_status(vat).get("realm") in {None, "absent"} else None)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_vat_that_was_sent_out_of_memory_comes_back_from_its_snapshot(start_plain: Start, kind: str) -> None:
+    control = start_plain().open_control()
+    roots = launch(control, kind)
+    key = control.start("send", target=roots["keeper"], method="collect", args="")
+    live(control, roots["keeper"], 10)
+    evict(control, "v2")
+    for turn in range(3):
+        evict(control, "v1")
+        assert control.call(roots["keeper"], "count", "1") == str(46 + turn)
+        status = control.vat_status("v1")
+        # Nothing was left to replay: the snapshot was taken when it left.
+        assert status["restored"] == status["deliveries"] - 1, status
+    for value in ("1", "2"):
+        control.call(roots["giver"], "give", value)
+    assert control.result(key)["value"] == "[1, 2]"
+
+
 @pytest.mark.parametrize(("change", "words"), [("remove", "is missing in the store"), ("flip", "is damaged")])
 def test_a_vat_whose_chunks_are_damaged_lives_again_from_its_start(start_plain: Start, change: str, words: str) -> None:
     chromium = start_plain()
