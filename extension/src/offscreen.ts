@@ -1,6 +1,7 @@
 /** The offscreen document: the vat host of the extension. */
 
 import { RealmFactory } from "../../web/src/host/realms.ts";
+import { deleteOtherStores } from "../../web/src/host/stores.ts";
 import { VatHost } from "../../web/src/host/vat_host.ts";
 import type { HostMessage } from "../../web/src/shared/messages.ts";
 import { parseKernelMessage } from "../../web/src/shared/messages.ts";
@@ -19,7 +20,10 @@ const host = new VatHost({
   send: (message, ports) => {
     send(message, ports).catch(console.error);
   },
-  makeRealm: (kind, observer) => factory.make(kind, observer),
+  deleteOtherStores: (vats) => {
+    deleteOtherStores(vats).catch(console.error);
+  },
+  makeRealm: (vat, kind, observer) => factory.make(vat, kind, observer),
 });
 
 // In Chromium "unlimitedStorage" keeps the data when the disk fills up. Elsewhere it has to be asked for, by a document.

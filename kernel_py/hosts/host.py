@@ -78,6 +78,7 @@ class KernelHost:
         on_busy: Callable[[bool], None],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         on_due: Callable[[int | None], None] = lambda _: None,
+        on_vats: Callable[[list[str]], None] = lambda _: None,
         services: Sequence[Service] = (),
         limits: Limits = DEFAULT_LIMITS,
         kinds: tuple[str, ...] = VAT_KINDS,
@@ -94,6 +95,7 @@ class KernelHost:
             kinds: worker kinds that `workers` can make.
             on_due: told when the next timer is due, whenever that changes; if the host is not there by then, something
                 must start it again. It is told before the commit that makes the timer durable begins.
+            on_vats: told which vats there are, after a start and when some are gone for good and it is durable.
             services: those of the host, besides the kernel's own.
             is_serial: one delivery in flight at a time over all vats.
             parts: what the kernel is built from.
@@ -106,6 +108,7 @@ class KernelHost:
         self._on_busy = on_busy
         self._spawn = spawn
         self._on_due = on_due
+        self._on_vats = on_vats
         self._services = {service.declared.name: service for service in services}
         self._limits = limits
         self._kinds = kinds
@@ -161,6 +164,7 @@ class KernelHost:
             self._run_early()
             return
         self._kernel.shortage = self._shortage
+        self._on_vats(self._kernel.living_vats())
         self._observe()
         self._realms.begin(self._kernel)
         self._kernel.look_at_clock(self._clock_ms())
@@ -420,6 +424,8 @@ class KernelHost:
                 if commit.delta and not await self._store(commit):
                     self._durability_waiters = waiters + self._durability_waiters
                     return
+                if commit.delta.transcript_drops:
+                    self._on_vats(kernel.living_vats())
                 _release(waiters)
                 for response in commit.responses:
                     self._answer(response.key, response.text)

@@ -283,7 +283,7 @@ class Realms:
         self._flush(vat, link)
 
     def _take_failed(self, vat: str, link: Link, error: str) -> None:
-        if link.state is LinkState.REPLAYING and link.snapshot is not None:
+        if link.state in {LinkState.RESTORING, LinkState.REPLAYING} and link.snapshot is not None:
             self._drop_snapshot(vat, link, link.snapshot, error)
         elif link.state is LinkState.REPLAYING:
             self._break(vat, link, error)

@@ -33,12 +33,9 @@ class StoreFile(Protocol):
     def connect(self) -> sqlite3.Connection:
         """Open the database. The log is only moved into it on request, not even when the connection is closed."""
 
-    def wipe(self) -> None:
-        """Make file and log empty. There is no connection."""
-
 
 class FileStore(VatStore):
-    """Empty at first, whatever was in the file.
+    """A store in a file that is not there yet.
 
     Raises:
         StoreError: the file cannot be used.
@@ -48,7 +45,6 @@ class FileStore(VatStore):
         self._file = file
         self._failure: sqlite3.Error | None = None
         try:
-            file.wipe()
             self._begin()
         except sqlite3.Error as error:
             _fail(error)

@@ -143,6 +143,29 @@ test("a go that comes again is answered again, and does not reach Python", () =>
   assert.equal(python.heard.length, before);
 });
 
+test("what a vat has outside its heap begins empty, is marked at snapshots and goes back with the heap", () => {
+  const told: unknown[] = [];
+  const files = {
+    wipe: (): number => told.push("wipe"),
+    mark: (delivered: number): number => told.push(["mark", delivered]),
+    rewind: (delivered: number): number => told.push(["rewind", delivered]),
+  };
+  const python = new FakePython();
+  const call = (text: string): string => {
+    told.push(text);
+    return python.call(text);
+  };
+  const vat = new Conversation(call, "base", files);
+  for (const text of [START, '["go",0]', deliver(1), '["snapshot","take"]']) vat.receive(text);
+  assert.deepEqual(told, ["wipe", START, '["go",0]', deliver(1), ["mark", 1], '["snapshot","take"]']);
+  const state = vat.dumpState();
+  told.length = 0;
+  assert.equal(new Conversation(call, "base", files).restore(state), "");
+  assert.deepEqual(told, [["rewind", 1], '["go",1]']);
+  python.fails = "the vat's store file is of another vat";
+  assert.match(new Conversation(call, "base", files).restore(state), /store file is of another vat/);
+});
+
 test("a delivery waits for go after a snapshot", () => {
   const { vat } = live(1);
   vat.receive('["snapshot","take"]');

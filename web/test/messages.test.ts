@@ -13,7 +13,10 @@ test("messages are parsed, and nothing that is not of them passes", () => {
 for (const [value, words] of [
   [null, /must be an object, not null/],
   ["reconnect", /must be an object, not the text/],
-  [{ kind: "explode", epoch: 1 }, /kind must be one of reconnect, create, destroy, lease, not the text "explode"/],
+  [
+    { kind: "explode", epoch: 1 },
+    /kind must be one of reconnect, create, destroy, stores, lease, not the text "explode"/,
+  ],
   [{ kind: "reconnect" }, /epoch must be an integer/],
   [{ kind: "reconnect", epoch: 1.5 }, /epoch must be an integer, not 1.5/],
   [{ kind: "lease", epoch: 1, busy: 1 }, /busy must be true or false/],

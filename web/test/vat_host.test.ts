@@ -29,22 +29,31 @@ class FakeRealm implements Realm {
 }
 
 /** A vat host with realms that do nothing, and what it has sent. */
-function makeHost(context: TestContext): { host: VatHost; realms: FakeRealm[]; sent: HostMessage[] } {
+function makeHost(context: TestContext): {
+  host: VatHost;
+  realms: FakeRealm[];
+  sent: HostMessage[];
+  kept: (readonly string[])[];
+} {
   context.mock.timers.enable({ apis: ["setInterval"] });
   const realms: FakeRealm[] = [];
   const sent: HostMessage[] = [];
+  const kept: (readonly string[])[] = [];
   const host = new VatHost({
     send: (message, ports) => {
       sent.push(message);
       for (const port of ports) port.close();
     },
-    makeRealm: (kind, observer) => {
+    deleteOtherStores: (vats) => {
+      kept.push(vats);
+    },
+    makeRealm: (_vat, kind, observer) => {
       const realm = new FakeRealm(kind, observer);
       realms.push(realm);
       return realm;
     },
   });
-  return { host, realms, sent };
+  return { host, realms, sent, kept };
 }
 
 function create(host: VatHost, epoch: number, vat: string, realm: number): void {
@@ -139,4 +148,12 @@ test("every realm is asked for a sign of life with the lease", (context) => {
   create(host, 1, "v1", 11);
   context.mock.timers.tick(2 * LEASE_MS);
   assert.equal(realms[0]?.checks, 2);
+});
+
+test("the files of vats that are gone are deleted when the kernel says which there are", (context) => {
+  const { host, kept } = makeHost(context);
+  host.receive({ kind: "reconnect", epoch: 2 });
+  host.receive({ kind: "stores", epoch: 1, vats: [] });
+  host.receive({ kind: "stores", epoch: 2, vats: ["v1", "v3"] });
+  assert.deepEqual(kept, [["v1", "v3"]]);
 });

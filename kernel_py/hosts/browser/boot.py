@@ -37,6 +37,8 @@ class Bridge(StoreBridge, ServiceBridge, StorageBridge, Protocol):
 
     def restore(self, vat: str, snapshot: str, start: str) -> None: ...
 
+    def keepStores(self, vats: str) -> None: ...  # noqa: N802 (JavaScript's name)
+
     def setBusy(self, is_busy: bool) -> None: ...  # noqa: N802, FBT001 (JavaScript's name and form)
 
     def setAlarm(self, due_ms: int | None) -> None: ...  # noqa: N802 (JavaScript's name)
@@ -67,6 +69,7 @@ class BrowserKernel:
             on_busy=self._set_busy,
             spawn=self._spawn,
             on_due=bridge.setAlarm,
+            on_vats=lambda vats: bridge.keepStores(json.dumps(vats)),
             services=make_services(bridge, services),
             kinds=(*VAT_KINDS, WASM_KIND),
         )

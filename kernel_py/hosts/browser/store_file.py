@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from pathlib import Path
 
@@ -24,12 +23,11 @@ class SqliteFile:
     """A `StoreFile` in a folder of Python's file system.
 
     Args:
-        folder: it holds, or will hold, ``vat.sqlite`` and its log.
+        folder: where ``vat.sqlite`` and its log are. The host removes them when the vat's life begins.
     """
 
     def __init__(self, folder: Path = STORE_FOLDER) -> None:
         self._path = folder / "vat.sqlite"
-        self._log = folder / "vat.sqlite-wal"
 
     def connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None)
@@ -41,11 +39,6 @@ class SqliteFile:
             connection.close()
             raise
         return connection
-
-    def wipe(self) -> None:
-        for path in (self._path, self._log):
-            if path.exists():
-                os.truncate(path, 0)
 
 
 def open_store() -> VatStore:

@@ -4,7 +4,7 @@ import { fetchBytes, findBytes } from "../shared/assets.ts";
 import type { RealmAssets } from "../shared/messages.ts";
 import type { SandboxScripts } from "../sandbox/protocol.ts";
 
-export type Files = Omit<RealmAssets, "wasm"> & {
+export type Files = Omit<RealmAssets, "wasm" | "store"> & {
   readonly wasm: ArrayBuffer;
   readonly module: WebAssembly.Module;
   readonly scripts: SandboxScripts;

@@ -55,14 +55,14 @@ export class RealmFactory {
 
   constructor(base: string) {
     this.#base = base;
-    this.#preparer = new ModulePreparer(base, async () => toAssets(await this.#getFiles(), ({ module }) => module));
+    this.#preparer = new ModulePreparer(base, async () => toAssets(await this.#getFiles(), ({ module }) => module, ""));
   }
 
-  make(kind: RealmKind, observer: RealmObserver): Realm {
+  make(vat: string, kind: RealmKind, observer: RealmObserver): Realm {
     switch (kind) {
       case "iframe": {
         // A compiled module cannot be sent to another origin.
-        const boot = this.#makeBoot(({ wasm }) => wasm);
+        const boot = this.#makeBoot(({ wasm }) => wasm, "");
         const scripts = boot.files.then((files) => files.scripts);
         return new IframeRealm(this.#base, observer, scripts, boot);
       }
@@ -70,15 +70,15 @@ export class RealmFactory {
         return new WorkerRealm(
           this.#base,
           observer,
-          this.#makeBoot(({ module }) => module),
+          this.#makeBoot(({ module }) => module, vat),
         );
       case "wasm":
         return new WasmRealm(this.#base, observer, this.#getWasmRealm(), this.#preparer);
     }
   }
 
-  #makeBoot(pickWasm: Boot["pickWasm"]): Boot {
-    return { files: this.#getFiles(), slots: this.#slots, pickWasm, getImage: () => this.#getImage() };
+  #makeBoot(pickWasm: Boot["pickWasm"], store: string): Boot {
+    return { files: this.#getFiles(), slots: this.#slots, pickWasm, getImage: () => this.#getImage(), store };
   }
 
   #getImage(): Promise<ArrayBuffer | null> {
@@ -120,6 +120,7 @@ interface Boot {
   /** What of Pyodide's wasm can be sent to the realm. */
   readonly pickWasm: (files: Files) => RealmAssets["wasm"];
   readonly getImage: () => Promise<ArrayBuffer | null>;
+  readonly store: string;
 }
 
 /** What all kinds have in common: the control port. */
@@ -189,10 +190,10 @@ abstract class ControlledRealm implements Realm {
     this.lose(`the realm broke the protocol: it has no use for a module (${module.length} characters)`);
   }
 
-  async #start({ files, slots, pickWasm }: Boot): Promise<void> {
+  async #start({ files, slots, pickWasm, store }: Boot): Promise<void> {
     const loaded = await files;
     await slots.take(this);
-    this.command({ kind: "boot", assets: toAssets(loaded, pickWasm) });
+    this.command({ kind: "boot", assets: toAssets(loaded, pickWasm, store) });
   }
 
   async #sendImage(): Promise<void> {
@@ -337,7 +338,7 @@ class WasmRealm extends IframeRealm {
   }
 }
 
-function toAssets(files: Files, pickWasm: Boot["pickWasm"]): RealmAssets {
+function toAssets(files: Files, pickWasm: Boot["pickWasm"], store: string): RealmAssets {
   const { stdlib, sources, image } = files;
-  return { wasm: pickWasm(files), stdlib, sources, image };
+  return { wasm: pickWasm(files), stdlib, sources, image, store };
 }

@@ -20,7 +20,8 @@ export const LEASE_MS = 10_000;
 export interface VatHostOptions {
   /** Deliver a message to the kernel, waking it if need be. */
   readonly send: (message: HostMessage, ports: MessagePort[]) => void;
-  readonly makeRealm: (kind: RealmKind, observer: RealmObserver) => Realm;
+  readonly deleteOtherStores: (vats: readonly string[]) => void;
+  readonly makeRealm: (vat: string, kind: RealmKind, observer: RealmObserver) => Realm;
 }
 
 interface Entry {
@@ -55,6 +56,9 @@ export class VatHost {
       case "destroy":
         this.#destroy(message.vat);
         break;
+      case "stores":
+        this.#options.deleteOtherStores(message.vats);
+        break;
       case "lease":
         this.#setBusy(message.busy);
         break;
@@ -71,7 +75,7 @@ export class VatHost {
 
   #create(id: RealmId, kind: RealmKind): void {
     this.#destroy(id.vat);
-    const realm = this.#options.makeRealm(kind, {
+    const realm = this.#options.makeRealm(id.vat, kind, {
       onBooted: (start) => {
         this.#options.send({ kind: "booted", epoch: this.#epoch, ...id, ...start }, []);
       },

@@ -63,6 +63,7 @@ interface Bridge {
   destroy(vat: string): void;
   restore(vat: string, snapshot: string, start: string): void;
   setBusy(isBusy: boolean): void;
+  keepStores(vats: string): void;
   setAlarm(dueMs: number | undefined): void;
   fetchUrl(text: string): Promise<string>;
   callService(name: string, text: string): Promise<string>;
@@ -219,6 +220,9 @@ function makeBridge(
       link.destroy(vat);
     },
     restore,
+    keepStores: (vats) => {
+      link.keepStores(JSON.parse(vats) as string[]);
+    },
     setBusy: (isBusy) => {
       link.setBusy(isBusy);
     },

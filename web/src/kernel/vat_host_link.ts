@@ -63,8 +63,8 @@ export class VatHostLink {
   readonly #finder: VatHostFinder;
   readonly #epoch: number;
   readonly #realms = new Map<string, RealmState>();
-  /** Vats whose present realm has been asked for its heap. */
-  readonly #asked = new Set<string>();
+  /** How many times the present realm of a vat has been asked for its heap, and has not answered yet. */
+  readonly #asked = new Map<string, number>();
   #observer: VatObserver | null = null;
   /** The present vat host; replaced by a later one when it turns out to be gone. Null if none could be made. */
   #endpoint: Promise<VatHostEndpoint> | null = null;
@@ -144,7 +144,7 @@ export class VatHostLink {
 
   /** Sends a text to the vat's realm; vanishes if it is gone. */
   post(vat: string, text: string): void {
-    if (text.startsWith(SNAPSHOT)) this.#asked.add(vat);
+    if (text.startsWith(SNAPSHOT)) this.#asked.set(vat, (this.#asked.get(vat) ?? 0) + 1);
     this.#realms.get(vat)?.port?.postMessage(text);
   }
 
@@ -159,6 +159,11 @@ export class VatHostLink {
   destroy(vat: string): void {
     this.#detach(vat);
     this.#post({ kind: "destroy", epoch: this.#epoch, vat });
+  }
+
+  /** The vats that there are: whatever others have left behind can go. */
+  keepStores(vats: readonly string[]): void {
+    this.#post({ kind: "stores", epoch: this.#epoch, vats });
   }
 
   setBusy(isBusy: boolean): void {
@@ -211,11 +216,17 @@ export class VatHostLink {
 
   #listen(vat: string, port: MessagePort, observer: VatObserver): void {
     port.onmessage = ({ data }: MessageEvent<unknown>) => {
-      // A heap is large: it is taken only from a realm that was asked for it, and once.
-      const report = typeof data !== "string" && this.#asked.delete(vat) ? findHeapReport(data) : null;
+      // A heap is large: it is taken only from a realm that was asked for it, and as often.
+      const report = typeof data !== "string" && this.#isAnswer(vat) ? findHeapReport(data) : null;
       if (report !== null) observer.onHeap(vat, report, () => this.#realms.get(vat)?.port === port);
       else observer.onText(vat, typeof data === "string" ? data : NOT_A_TEXT);
     };
+  }
+
+  #isAnswer(vat: string): boolean {
+    const asked = this.#asked.get(vat) ?? 0;
+    this.#asked.set(vat, Math.max(0, asked - 1));
+    return asked > 0;
   }
 
   #lose(vat: string, reason: string): void {

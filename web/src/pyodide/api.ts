@@ -43,17 +43,21 @@ export interface FileSystemApi {
   /** By file descriptor. */
   readonly streams: readonly (FileStream | null | undefined)[];
   /** Grows with everything that is made, be it a file, a pipe or a socket. */
-  readonly nextInode: number;
+  nextInode: number;
+  mkdir(path: string): void;
+  mount(type: { mount(): FileNode }, options: object, path: string): void;
+  createNode(parent: FileNode | null, name: string, mode: number, device: number): FileNode;
   readonly ErrnoError: new (errno: number) => Error;
 }
 
 /** The operations are shared by all nodes of a kind in a file system. */
 export interface FileNode {
-  readonly node_ops: Record<string, unknown>;
-  readonly stream_ops: Record<string, unknown>;
+  node_ops: Record<string, unknown>;
+  stream_ops: Record<string, unknown>;
 }
 
 export interface FileStream {
+  readonly position: number;
   readonly path?: string;
 }
 

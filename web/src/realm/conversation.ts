@@ -37,10 +37,18 @@ export interface Answer {
   readonly snapshot: "take" | "check" | null;
 }
 
+/** What goes and comes back with the heap; `StoreFiles` is meant. */
+export interface Checkpoints {
+  wipe(): void;
+  mark(delivered: number): void;
+  rewind(delivered: number): void;
+}
+
 export class Conversation {
   /** Hands Python a text; its answers, one a line. */
   readonly #call: (text: string) => string;
   readonly #base: string;
+  readonly #files: Checkpoints | null;
   #vat: string | null = null;
   #name = "";
   #incarnation = 0;
@@ -53,10 +61,14 @@ export class Conversation {
   /** By number, the last deliveries and their answers. */
   readonly #answered = new Map<number, { readonly text: string; readonly answer: string }>();
 
-  /** `base`: id of the image that the realm started from; "" if there is none, and so can be no snapshots. */
-  constructor(call: (text: string) => string, base: string) {
+  /**
+   * `base`: id of the image that the realm started from; "" if there is none, and so can be no snapshots.
+   * `files`: what the vat has outside its heap; null if it has nothing.
+   */
+  constructor(call: (text: string) => string, base: string, files: Checkpoints | null = null) {
     this.#call = call;
     this.#base = base;
+    this.#files = files;
   }
 
   get delivered(): number {
@@ -93,20 +105,23 @@ export class Conversation {
     const [kind, value] = (Array.isArray(message) ? message : []) as unknown[];
     if (kind === "snapshot") return this.#snapshot(value === "take" ? "take" : "check");
     if (kind === "go") return say(this.#go(value));
+    if (kind === "start") this.#files?.wipe();
     // A start or an upgrade; if it is neither, Python says so.
     const answer = this.#pass(text);
     if (!isFailure(answer)) this.#become(parseFields(value, "a specification"), kind === "start");
     return say(answer);
   }
 
-  /** The heap is as it was at a snapshot. */
-  restore(state: string): void {
+  /** The heap is as it was at a snapshot. Returns what is to be said if what the vat has besides is not, or "". */
+  restore(state: string): string {
     const fields = parseFields(JSON.parse(state), "a realm's state");
     this.#vat = parseText(fields, "vat");
     this.#name = parseText(fields, "name");
     this.#incarnation = parseInteger(fields, "incarnation");
     this.#delivered = this.#marked = parseInteger(fields, "delivered");
+    this.#files?.rewind(this.#delivered);
     this.afterSnapshot();
+    return this.#failure;
   }
 
   /** For `restore`, at a snapshot. */
@@ -141,6 +156,7 @@ export class Conversation {
 
   #snapshot(mode: "take" | "check"): Answer {
     if (this.#vat === null) return say(this.#fail("there is no vat yet to take a snapshot of"));
+    this.#files?.mark(this.#delivered);
     const answer = this.#pass(SNAPSHOT);
     if (isFailure(answer)) return say(answer);
     this.#isReady = false;

@@ -56,8 +56,11 @@ function refuse(reason: string): HeapReport {
   return { kind: "unsnapshotable", reason };
 }
 
-/** Make a fresh heap what it was at a snapshot. If this throws the heap must not be used. */
-export function restoreHeap(heap: Heap, conversation: Conversation, { memoryBytes, pieces }: RestoreMessage): void {
+/**
+ * Make a fresh heap what it was at a snapshot. If this throws the heap must not be used. Returns what is to be said if the
+ * vat's store is not as it was then, or "".
+ */
+export function restoreHeap(heap: Heap, conversation: Conversation, { memoryBytes, pieces }: RestoreMessage): string {
   const { module } = heap;
   if (module.HEAPU8.length < memoryBytes && module.growMemory(memoryBytes) !== 1)
     throw new Error(`no memory for a heap of ${memoryBytes} bytes`);
@@ -67,5 +70,5 @@ export function restoreHeap(heap: Heap, conversation: Conversation, { memoryByte
     else writePiece(module.HEAPU8, Number(place), new Uint8Array(bytes));
   }
   if (module.HEAPU8.length !== memoryBytes) throw new Error(`the memory has ${module.HEAPU8.length} bytes`);
-  conversation.restore(state);
+  return conversation.restore(state);
 }

@@ -23,6 +23,7 @@ import { Conversation, type Answer } from "./conversation.ts";
 import { freezeClocksAndEntropy } from "./freeze.ts";
 import { reportHeap, restoreHeap } from "./heap.ts";
 import { scrubGlobals } from "./scrub.ts";
+import { StoreFiles } from "./store_files.ts";
 
 /** After so long, what has been answered is sent, though more texts are at hand. */
 const ANSWER_MS = 4;
@@ -83,13 +84,20 @@ class Realm {
   }
 
   async #boot(assets: RealmAssets): Promise<void> {
-    const options = await loadBootOptions(this.#urls, assets);
+    const [options, files] = await Promise.all([
+      loadBootOptions(this.#urls, assets),
+      assets.store === "" ? null : StoreFiles.open(assets.store),
+    ]);
     freezeClocksAndEntropy();
-    const { heap, boot, problem } = await bootRealm(options);
+    const { heap, boot, problem } = await bootRealm({ ...options, onModule: (module) => files?.mount(module) });
     scrubGlobals();
     releaseBuffers(assets);
     this.#heap = heap;
-    this.#conversation = new Conversation((text) => heap.receive.call(text, heap.module.HEAPU8.length), heap.base);
+    this.#conversation = new Conversation(
+      (text) => heap.receive.call(text, heap.module.HEAPU8.length),
+      heap.base,
+      files,
+    );
     // Counted from the start of the worker.
     this.#report({ kind: "booted", boot, problem, ms: Math.round(this.#now()) });
     if (this.#port !== null) this.#greet(this.#port);
@@ -191,14 +199,16 @@ class Realm {
 
   #restore(port: MessagePort, message: RestoreMessage): void {
     if (this.#heap === null || this.#conversation === null) return;
+    let failure;
     try {
-      restoreHeap(this.#heap, this.#conversation, message);
+      failure = restoreHeap(this.#heap, this.#conversation, message);
     } catch (error) {
       // Some of it may be written: this heap is nobody's.
       this.#fail(`the snapshot could not be restored: ${describeError(error)}`);
       return;
     }
-    this.#greet(port);
+    if (failure === "") this.#greet(port);
+    else port.postMessage(failure);
   }
 
   #fail(reason: string): void {

@@ -46,3 +46,6 @@ export async function fetchAsset(base: string, name: AssetName): Promise<Respons
   if (!response.ok) throw new Error(`${ASSETS[name]} could not be read: status ${response.status}`);
   return response;
 }
+
+/** The folder of all vats' stores, in the origin private file system. */
+export const STORES_FOLDER = "vat-stores";

@@ -33,6 +33,8 @@ export type KernelMessage =
   | ({ readonly kind: "create"; readonly epoch: number; readonly realmKind: RealmKind } & RealmId)
   /** Destroy the vat's realm, whatever it is doing. Idempotent, not answered. */
   | { readonly kind: "destroy"; readonly epoch: number; readonly vat: string }
+  /** Delete the store files of all vats but these: the others are gone for good. Not answered. */
+  | { readonly kind: "stores"; readonly epoch: number; readonly vats: readonly string[] }
   /** Whether the kernel has work in flight, so that the vat host must keep it alive. */
   | { readonly kind: "lease"; readonly epoch: number; readonly busy: boolean };
 
@@ -95,6 +97,8 @@ export interface RealmAssets {
   readonly sources: ArrayBuffer;
   /** A memory image to start from; null for a cold start. */
   readonly image: ArrayBuffer | null;
+  /** Name of the vat's store in the origin private file system; "" if it has none there. */
+  readonly store: string;
 }
 
 /** Vat host to the worker that instruments a module, once: what Python is started from, and a module in base64. */
@@ -105,7 +109,7 @@ export interface PreparerJob {
 
 export function parseKernelMessage(value: unknown): KernelMessage {
   const fields = parseFields(value, "a message from the kernel");
-  const kind = parseChoice(fields, "kind", ["reconnect", "create", "destroy", "lease"]);
+  const kind = parseChoice(fields, "kind", ["reconnect", "create", "destroy", "stores", "lease"]);
   const epoch = parseInteger(fields, "epoch");
   switch (kind) {
     case "reconnect":
@@ -114,6 +118,8 @@ export function parseKernelMessage(value: unknown): KernelMessage {
       return { kind, epoch, ...parseRealmId(fields), realmKind: parseChoice(fields, "realmKind", REALM_KINDS) };
     case "destroy":
       return { kind, epoch, vat: parseText(fields, "vat") };
+    case "stores":
+      return { kind, epoch, vats: parseList(fields, "vats").map((vat) => parseText({ vat }, "vat")) };
     case "lease":
       return { kind, epoch, busy: parseBoolean(fields, "busy") };
   }
