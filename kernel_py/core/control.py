@@ -23,6 +23,20 @@ is sent, and its response is kept until the client acknowledges it. Queries chan
 
 The last three are the host's, and of the moment: which vats are in memory is no state of the kernel's.
 
+So are those about the past of a living vat (`kernel_py.hosts.travel`). Its heap as it was after a delivery is made
+again, in a realm that is not connected to the kernel, and stays there until it is ended, or not looked at for long:
+
+| method | params | result |
+|---|---|---|
+| deliveries | vat, first?, limit? | deliveries: number, time_ms, what, method, target, syscalls, error of each; total |
+| travel | vat, delivery | objects: [group, name, type, value] of each; store: [key, value] of each; is_cut |
+| travel | vat, delivery, expression | value, type, error: a traceback or ""; console |
+| compareTravels | vat, delivery, other | objects, store: change, name, before, after of each difference; is_cut |
+| endTravel | vat | {}: what was made of its past is gone |
+
+An expression is Python, may await, sees the main file's globals, `root`, `baggage` and `objects` (by vref), and has no
+effect outside that heap. `travel` and `compareTravels` also give delivery, total, and note: what was wrong, or "".
+
 The host of the kernel answers two more, which the kernel itself knows nothing of; see `kernel_py.hosts.transfers`:
 
 | export | | parts, pieces; the archive has come before, as notifications |
@@ -78,11 +92,13 @@ GROWING = ("launch", "send", "reloadCluster", "upgradeVat")
 """Commands that are refused while storage is short."""
 QUERIES = ("status", "objects", "promise")
 WAREHOUSE = ("provideVat", "keepVat", "evictVat")
+TRAVEL = ("deliveries", "travel", "compareTravels", "endTravel")
 OBJECTS_LIMIT = 500
 
 _TEXT = {"type": "string"}
 _REASON = {"type": "string", "maxLength": DEFAULT_LIMITS.error_chars_max}
 _COUNT = {"type": "integer"}
+_EXPRESSION = {"type": "string", "maxLength": DEFAULT_LIMITS.look_chars_max}
 
 
 def _params(required: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -117,6 +133,10 @@ PARAMS: dict[str, dict[str, Any]] = {
     "provideVat": _params({"vat": _TEXT}),
     "keepVat": _params({"vat": _TEXT, "keep": {"type": "boolean"}}),
     "evictVat": _params({"vat": _TEXT}),
+    "deliveries": _params({"vat": _TEXT}, {"first": _COUNT, "limit": _COUNT}),
+    "travel": _params({"vat": _TEXT, "delivery": _COUNT}, {"expression": _EXPRESSION}),
+    "compareTravels": _params({"vat": _TEXT, "delivery": _COUNT, "other": _COUNT}),
+    "endTravel": _params({"vat": _TEXT}),
 }
 
 _KEY = re.compile(r"[A-Za-z0-9_\-]+")

@@ -528,9 +528,13 @@ class Kernel:
 
     # --- what hosts ask -------------------------------------------------------------------------
 
-    def find_snapshot(self, vat: str, base: str) -> schema.Snapshot | None:
-        """The newest snapshot of a living vat that a realm with this base can be restored from."""
-        return self._vats.snapshots.find(vat, base)
+    def find_snapshot(self, vat: str, base: str, until: int | None = None) -> schema.Snapshot | None:
+        """The newest snapshot of a living vat that a realm with this base can be restored from.
+
+        Args:
+            until: not one that was taken after a later delivery.
+        """
+        return self._vats.snapshots.find(vat, base, until)
 
     def get_mark(self, vat: str) -> schema.Mark:
         """Where a living vat's heap was last looked at."""

@@ -36,9 +36,11 @@ class Snapshots:
         """Where the vat's heap was last looked at; `NO_MARK` if it never was."""
         return self._marks.get(vat, NO_MARK)
 
-    def find(self, vat: str, base: str) -> Snapshot | None:
-        """The vat's newest snapshot that a realm with this base can use."""
+    def find(self, vat: str, base: str, until: int | None = None) -> Snapshot | None:
+        """The vat's newest snapshot that a realm with this base can use, of those after delivery `until` or before."""
         for delivered in reversed(self.get_mark(vat).kept):
+            if until is not None and delivered > until:
+                continue
             snapshot: Snapshot = self._state.get(schema.SNAPSHOTS, snapshot_row(vat, delivered))
             if snapshot.base == base:
                 return snapshot

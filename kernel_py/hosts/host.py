@@ -32,6 +32,7 @@ from kernel_py.hosts.realms import Realms, Workers
 from kernel_py.hosts.services import Service
 from kernel_py.hosts.sources import Sources
 from kernel_py.hosts.transfers import Incoming, send_archive
+from kernel_py.hosts.travel import Travels, is_detached
 from kernel_py.wire.errors import KernelBug, KernelError, RequestError, StoreError
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
 from kernel_py.wire.snapshots import HeapImage
@@ -115,9 +116,19 @@ class KernelHost:
         self._is_serial = is_serial
         self._parts = parts
         self._sources = sources
+        shared_workers = self.interceptors.wrap(Part.WORKERS, workers)
+        self._travels = Travels(
+            backend=self._backend,
+            workers=shared_workers,
+            settled=self._settled,
+            spawn=spawn,
+            on_change=self._set_busy,
+            sources=sources,
+            limits=limits,
+        )
         self._realms = Realms(
             backend=self._backend,
-            workers=self.interceptors.wrap(Part.WORKERS, workers),
+            workers=shared_workers,
             spawn=spawn,
             clock_ms=self._clock_ms,
             settled=self._settled,
@@ -247,6 +258,8 @@ class KernelHost:
             case _ if call.method in control.WAREHOUSE and self.failure is None:
                 client.send(self._move(call))
                 self._pump()
+            case _ if call.method in control.TRAVEL and self.failure is None:
+                self._travels.begin(self.kernel, call, client.send)
             case "export":
                 self._spawn(send_archive(call.key, client.send, self.export))
             case "import":
@@ -356,11 +369,17 @@ class KernelHost:
 
     def vat_text(self, vat: str, text: str) -> None:
         """Take what a vat's realm says: one text of the protocol a line. Whatever it is, it cannot harm but the vat."""
-        self._take_in(lambda: self._realms.take_texts(vat, text))
+        if is_detached(vat):
+            self._travels.take_texts(vat, text)
+        else:
+            self._take_in(lambda: self._realms.take_texts(vat, text))
 
     def vat_lost(self, vat: str, reason: str) -> None:
         """The vat's realm died or could not be made. The delivery in flight is tried again."""
-        self._take_in(lambda: self._realms.lose(vat, reason))
+        if is_detached(vat):
+            self._travels.lose(vat, reason)
+        else:
+            self._take_in(lambda: self._realms.lose(vat, reason))
 
     def heap_imaged(self, vat: str, image: HeapImage) -> None:
         """The vat's realm has handed its heap over, because it was told "snapshot"."""
@@ -368,7 +387,8 @@ class KernelHost:
 
     def heap_not_imaged(self, vat: str, reason: str) -> None:
         """The vat's realm was told "snapshot", and cannot hand its heap over."""
-        self._take_in(lambda: self._realms.heap_not_imaged(vat, reason))
+        if not is_detached(vat):
+            self._take_in(lambda: self._realms.heap_not_imaged(vat, reason))
 
     def restore_failed(self, vat: str, reason: str, chunk: str = "") -> None:
         """The vat's realm could not be restored: it comes back from another snapshot, or from its start.
@@ -376,7 +396,10 @@ class KernelHost:
         Args:
             chunk: the one that is missing or damaged, if that is why.
         """
-        self._take_in(lambda: self._realms.restore_failed(vat, reason, chunk))
+        if is_detached(vat):
+            self._travels.lose(vat, reason)
+        else:
+            self._take_in(lambda: self._realms.restore_failed(vat, reason, chunk))
 
     def _take_in(self, action: Callable[[], None]) -> None:
         """Take an input, and do what comes of it; one that comes before `boot` is through waits for that."""
@@ -516,6 +539,7 @@ class KernelHost:
         for key in list(self._askers):
             self._answer(key, control.dump_error(key, control.SERVER_ERROR, gone))
         self._realms.end()
+        self._travels.end()
         self._set_timer(None)
         self._kernel = self.failure = None
 
@@ -551,6 +575,7 @@ class KernelHost:
     def close(self) -> None:
         """The host's process goes on without it: no timer fires any more."""
         self._realms.close()
+        self._travels.close()
         if self._retry is not None:
             self._retry.cancel()
         if self._timer is not None:
@@ -563,7 +588,7 @@ class KernelHost:
 
     def _set_busy(self) -> None:
         is_up = self._kernel is not None and self.failure is None and self.store_failure is None
-        is_busy = is_up and (self._is_committing or self._is_exporting or self.kernel.is_busy)
+        is_busy = is_up and (self._is_committing or self._is_exporting or self._travels.is_busy or self.kernel.is_busy)
         if is_busy != self._is_busy:
             self._is_busy = is_busy
             self._on_busy(is_busy)

@@ -29,6 +29,7 @@ class Loading:
     Args:
         snapshot: what the realm was restored from, if it was.
         sources: makes ready what a realm needs for each incarnation.
+        until: the realm is to be as after this delivery, in the incarnation that it was made to; by default, as now.
 
     Attributes:
         delivered: the number of the last delivery.
@@ -43,11 +44,15 @@ class Loading:
         snapshot: Snapshot | None = None,
         *,
         sources: Sources | None = None,
+        until: int | None = None,
     ) -> None:
         self._kernel = kernel
         self._backend = backend
         self._vat = vat
-        self._life = kernel.get_life(vat, snapshot)
+        self._is_detached = until is not None
+        self.delivered = kernel.get_delivered(vat) if until is None else until
+        life = kernel.get_life(vat, snapshot)
+        self._life = life if until is None else [*life[:1], *(each for each in life[1:] if each.first <= until)]
         self._snapshot = snapshot
         self._sources = sources
         self._restored = 0 if snapshot is None else snapshot.delivered
@@ -55,7 +60,6 @@ class Loading:
         self._last_hash = kernel.get_chain(vat)
         hashed_from = kernel.get_vat(vat).hashed_from
         self._chain = Chain(vat, hashed_from, self._restored, "" if snapshot is None else snapshot.chain)
-        self.delivered = kernel.get_delivered(vat)
         self.marks: dict[int, tuple[str, str]] = {}
 
     async def read_first(self) -> protocol.VatSpec:
@@ -83,12 +87,15 @@ class Loading:
             if index or self._snapshot is None:
                 spec = await self._read_spec(incarnation)
                 yield protocol.dump_upgrade(spec) if incarnation.number else protocol.dump_start(spec)
-            for first in range(incarnation.first, incarnation.last + 1, REPLAY_ENTRIES_READ):
-                last = min(first + REPLAY_ENTRIES_READ - 1, incarnation.last)
+            end = min(incarnation.last, self.delivered)
+            for first in range(incarnation.first, end + 1, REPLAY_ENTRIES_READ):
+                last = min(first + REPLAY_ENTRIES_READ - 1, end)
                 entries = await self._backend.read_transcript(self._vat, first, last)
                 self._chain.verify(entries)
                 for text in self._split(first, entries):
                     yield text
+        if self._is_detached:
+            return
         self._chain.end(self._last_hash)
         mark = self._last_mark
         if self._restored < mark.delivered == self.delivered:

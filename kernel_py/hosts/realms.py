@@ -188,6 +188,8 @@ class Realms:
                     self._take_ready(vat, link, delivered)
                 case protocol.Digest():
                     self._take_digest(vat, link, message)
+                case protocol.Seen():
+                    raise IllegalSyscall("the answer to a look, and there was none")
                 case protocol.Failed(error=error):
                     self._take_failed(vat, link, error)
         except IllegalSyscall as fault:

@@ -127,6 +127,11 @@ class Kinds:
             kind = self._kinds.get(cls) or self._start(cls)
         return kind
 
+    def list_classes(self) -> dict[str, type[Representative]]:
+        """The vat's own kinds by name; for people."""
+        own = [cls for cls, kind in self._kinds.items() if kind.number >= _FIRST_STORE_KIND + len(_STORE_KINDS)]
+        return self._durable | {cls._kind_name_: cls for cls in own}
+
     def get(self, cls: type[Representative]) -> Kind:
         return self._kinds[cls]
 

@@ -8,6 +8,7 @@ A session goes through these states:
     FRESH --start--> REPLAYING --go--> READY --deliver--> READY
     REPLAYING --upgrade--> REPLAYING, READY --upgrade--> READY: the vat's next incarnation
     READY --snapshot--> REPLAYING, REPLAYING --snapshot--> REPLAYING: the heap may be looked at
+    REPLAYING --look--> DETACHED, READY --look--> DETACHED: nothing but "look" is taken any more
     any state --failure--> FAILED, in which everything new is answered with the same failure
 
 Invariants:
@@ -41,6 +42,7 @@ class Phase(Enum):
     FRESH = auto()
     REPLAYING = auto()
     READY = auto()
+    DETACHED = auto()
     FAILED = auto()
 
 
@@ -62,6 +64,12 @@ class Vat(Protocol):
 
     def succeed(self, spec: VatSpec) -> Vat:
         """Be the vat's next incarnation, with its store and no heap; not started yet. This one is not used any more."""
+
+    def look(self, expression: str | None) -> dict[str, Any]:
+        """Evaluate an expression, or list what there is, for people; see `kernel_py.vat.looking`.
+
+        The vat is not what its record says any more, and is not delivered to afterwards.
+        """
 
     def close(self) -> None:
         """Let go of everything."""
@@ -129,6 +137,10 @@ class VatSession:
             return answers or [canonical.dump(["failed", self._failure])]
         try:
             match canonical.load(text):
+                case ["look", None | str() as expression]:
+                    return self._look(expression)
+                case [str(kind), *_] if self._phase is Phase.DETACHED:
+                    return self._fail(f"this realm was looked at, and can never be the living vat: it takes no {kind}")
                 case ["deliver", int(number), int(time_ms), delivery]:
                     return self._deliver(number, time_ms, delivery, text)
                 case ["start", spec]:
@@ -206,6 +218,12 @@ class VatSession:
         self._collect()
         self._supervisor.checkpoint(self._delivered)
         return []
+
+    def _look(self, expression: str | None) -> list[str]:
+        if self._supervisor is None:
+            return self._fail("look came before start")
+        self._phase = Phase.DETACHED
+        return [canonical.dump(["seen", self._supervisor.look(expression)])]
 
     def _go(self, delivered: int) -> list[str]:
         if self._supervisor is None:

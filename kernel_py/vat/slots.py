@@ -82,6 +82,11 @@ class Slots:
         reference = self._references.get(vref)
         return None if reference is None else reference()
 
+    def list_values(self) -> list[tuple[str, Any]]:
+        """All values that have a name and live, by their names, sorted; for people."""
+        found = [(vref, reference()) for vref, reference in list(self._references.items())]
+        return sorted(((vref, value) for vref, value in found if value is not None), key=lambda each: each[0])
+
     def register(self, vref: Vref, value: object) -> None:
         """`value`, a presence or representative, stands for `vref` from now on."""
         self._references[vref] = _Reference(value, self._dead.append, vref)

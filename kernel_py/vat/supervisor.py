@@ -10,15 +10,17 @@ syscalls.
 
 from __future__ import annotations
 
-from types import CoroutineType
+from types import CoroutineType, ModuleType
 from typing import Any
 
+from kernel_py.vat import schema
 from kernel_py.vat.collector import Collect, collect_heap
 from kernel_py.vat.console import Console
 from kernel_py.vat.determinism import Ambient
 from kernel_py.vat.exo import find_iface
 from kernel_py.vat.liveslots import Liveslots
 from kernel_py.vat.loader import VatModules
+from kernel_py.vat.looking import Heap, list_store, show
 from kernel_py.vat.loop import VatLoop
 from kernel_py.vat.pillars import NOTHING, Inheritance
 from kernel_py.vat.powers import Powers
@@ -30,7 +32,7 @@ from kernel_py.vat.tracebacks import format_error
 from kernel_py.wire import canonical
 from kernel_py.wire.capdata import CapData
 from kernel_py.wire.deliveries import Delivery, StartVat, parse_delivery
-from kernel_py.wire.errors import MarshalError
+from kernel_py.wire.errors import MarshalError, cut_middle
 from kernel_py.wire.limits import Limits
 from kernel_py.wire.outcome import Outcome
 from kernel_py.wire.protocol import PACKAGES_PATH, VatSpec
@@ -71,6 +73,7 @@ class Supervisor:
         self._is_started = False
         self._building: object = None
         self._error: str | None = None
+        self._main: ModuleType | None = None
 
     def deliver(self, number: int, time_ms: int, delivery: object) -> Outcome:
         """Carry out one delivery, given as JSON values."""
@@ -111,6 +114,45 @@ class Supervisor:
         """The heap goes on from that `checkpoint`, or is back there; raises StoreError if the store is not."""
         self._store.resume(delivered)
 
+    def look(self, expression: str | None) -> dict[str, Any]:
+        """Evaluate an expression, or list what there is. What the vat would have said of it is dropped."""
+        baggage = self._liveslots.vdata.provide_root(schema.BAGGAGE) if self._is_started else None
+        kinds = self._liveslots.vdata.kinds.list_classes()
+        heap = Heap(self._liveslots.slots, self._main, baggage, kinds, self._limits)
+        store = [] if expression is not None else list_store(self._store, self._limits)
+        answer: Promise[Any] = Promise(self._loop)
+        answer.mark_handled()
+
+        def begin() -> None:
+            try:
+                answer.resolve(heap.list_rows() if expression is None else heap.evaluate(expression))
+            except BaseException as error:  # noqa: BLE001 (whatever it is, it is shown)
+                answer.reject(error)
+
+        self._loop.enqueue(begin)
+        with self._console:
+            self._loop.run_until_idle()
+            self._loop.take_unhandled()
+        if answer.state is State.FULFILLED and expression is None:
+            rows_max = self._limits.look_rows_max
+            is_cut = max(len(answer.value), len(store)) >= rows_max
+            return {"objects": [list(row) for row in answer.value], "store": store, "is_cut": is_cut}
+        return self._show(answer)
+
+    def _show(self, answer: Promise[Any]) -> dict[str, Any]:
+        value, kind, error = "", "", ""
+        chars_max = self._limits.look_chars_max
+        with self._console:
+            match answer.state:
+                case State.FULFILLED:
+                    value, kind = show(answer.value, chars_max), type(answer.value).__qualname__
+                case State.REJECTED:
+                    error = cut_middle(self._format(answer.error()), chars_max)
+                case State.PENDING:
+                    value, kind = "it waits for what never comes here: nothing leaves this heap", "pending"
+        console = cut_middle("\n".join(self._console.take()), chars_max)
+        return {"value": value, "type": kind, "error": error, "console": console}
+
     def close(self) -> None:
         """The vat's realm goes on without it; only for hosts in which one process has many vats."""
         self._modules.close()
@@ -133,7 +175,7 @@ class Supervisor:
     def _start(self, parameters: CapData) -> None:
         self._is_started = True
         baggage = self._liveslots.start()
-        main = self._modules.load_main()
+        main = self._main = self._modules.load_main()
         builder = getattr(main, "build_root_object", None)
         if not callable(builder):
             raise AttributeError(f"{main.__file__} does not define build_root_object(powers, parameters, baggage)")

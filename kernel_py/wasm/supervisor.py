@@ -26,7 +26,7 @@ from kernel_py.wasm.limits import DEFAULT_WASM_LIMITS, WasmLimits
 from kernel_py.wasm.metering import GAS, STACK, START, Metered
 from kernel_py.wasm.snapshots import SnapshotError, restore_snapshot, take_snapshot
 from kernel_py.wire import canonical
-from kernel_py.wire.errors import InvalidModule
+from kernel_py.wire.errors import HostFault, InvalidModule
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
 from kernel_py.wire.outcome import Outcome
 from kernel_py.wire.protocol import VatSpec
@@ -121,6 +121,11 @@ class WasmSupervisor:
             raise SnapshotError("only a fresh vat can be restored")
         instance, module = self._instantiate()
         restore_snapshot(data, instance, module, self._store)
+
+    def look(self, expression: str | None) -> dict[str, object]:
+        """There is nothing in a module's memory that could be shown as Python."""
+        del expression
+        raise HostFault("a vat in WebAssembly has no Python to look at")
 
     def succeed(self, spec: VatSpec) -> WasmSupervisor:
         """Be the vat's next incarnation: its module, with a fresh memory and the store that there is."""

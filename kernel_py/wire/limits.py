@@ -100,6 +100,18 @@ class Limits:
     """Deliveries between two snapshots (SwingSet's figure): what a vat that comes back has to do again, at most."""
     snapshots_kept: int = 2
     """Snapshots of one vat: the newest, and the one before for when that is damaged. They share most chunks."""
+    travels_max: int = 4
+    """Detached realms, in which heaps are as they once were: each takes the memory of a vat, some 30 MB."""
+    travel_idle_s: int = 600
+    """After so long without being looked at, a detached realm is ended."""
+    travel_s_max: int = 300
+    """Time to bring a heap back, or to look at it: whoever asks waits."""
+    look_chars_max: int = 20_000
+    """Length of one value that is shown of a heap, and of what is printed meanwhile."""
+    look_row_chars_max: int = 500
+    """Length of a value in a list of what is in a heap."""
+    look_rows_max: int = 5_000
+    """Rows in each such list: they are drawn by a panel."""
     snapshot_pages_chars_max: int = 2_000_000
     """Length of a snapshot's list of pages: a heap of 4 GiB in pieces of 256 KiB has 1.2 million."""
     storage_reserve_bytes: int = 32_000_000

@@ -19,6 +19,9 @@ Kernel to vat:
         Collect garbage, for a look at the heap; between deliveries, or between replays. Afterwards the vat is as after
         a replay: more may be replayed, and "go" follows. What hands the heap over ("take"), or compares it ("check"),
         is around the vat, and not answered by it.
+    ["look", expression | null]
+        Evaluate a Python expression among the vat's globals, or list what there is; between deliveries, or between
+        replays. Answer "seen". Afterwards the realm can never be the living vat: it takes nothing but "look".
     ["deliver", number, time_ms, delivery]
         Carry out a delivery; `number` is one more than that of the last. Several may come before the
         first is answered. Sent again with the very same text if the kernel does not know the
@@ -35,6 +38,8 @@ Vat to kernel:
         A delivery's outcome and its whole batch. `usage` is {"memory_bytes": int | null, "console": [text, ...]}.
     ["digest", delivered, digest]
         Of the heap, at a "check".
+    ["seen", {"value", "type", "error", "console"} | {"objects", "store", "left_out"}]
+        What was asked for with "look"; see `kernel_py.vat.looking`.
     ["failed", text]
         The vat cannot go on: replay differed from the record, or it is ahead of the kernel.
 
@@ -133,11 +138,18 @@ class Digest:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look has found; to be shown, not believed."""
+
+    found: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     error: str
 
 
-VatText = Done | Hello | Ready | Digest | Failed
+VatText = Done | Hello | Ready | Digest | Seen | Failed
 
 
 def dump_start(spec: VatSpec) -> str:
@@ -159,6 +171,10 @@ def dump_go(delivered: int) -> str:
 
 def dump_snapshot(*, is_check: bool = False) -> str:
     return canonical.dump(["snapshot", "check" if is_check else "take"])
+
+
+def dump_look(expression: str | None) -> str:
+    return canonical.dump(["look", expression])
 
 
 def dump_deliver(number: int, time_ms: int, delivery_text: str) -> str:
@@ -235,6 +251,8 @@ def parse_vat_text(text: object, limits: Limits) -> VatText:
             return Ready(delivered)
         case ["digest", int(delivered), str(digest)]:
             return Digest(delivered, digest)
+        case ["seen", dict(found)]:
+            return Seen(found)
         case ["failed", str(reason)]:
             return Failed(reason)
         case _:

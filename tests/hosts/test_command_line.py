@@ -47,7 +47,7 @@ def build_root_object(powers, parameters, baggage):
 """
 
 
-RUNNING = {"run", "send", "terminate", "upgrade", "collect", "pin", "unpin", "revoke"}
+RUNNING = {"travel", "run", "send", "terminate", "upgrade", "collect", "pin", "unpin", "revoke"}
 
 
 class Shell:
@@ -412,3 +412,39 @@ def test_what_vats_have_ever_done_is_done_again_and_compared(shell: Shell) -> No
     assert told.splitlines() == ["v1 (a): 5 deliveries: as recorded", "v2 (b): 4 deliveries: as recorded"]
     (report,) = map(json.loads, shell.run("replay", "old.jsonl", "--unconfined", "--vat", "v2", "--json").splitlines())
     assert (report["vat"], report["deliveries"], report["differences"]) == ("v2", 4, [])
+
+
+def test_the_past_of_a_vat_is_looked_at_in_an_export(shell: Shell) -> None:
+    shell.run("run", shell.write_cluster(TALLY), "--store", "s.db")
+    for amount in ("1", "2", "3"):
+        shell.run("send", "ko20", "add", amount, "--store", "s.db")
+    shell.run("export", "state.jsonl", "--store", "s.db")
+    deliveries = range(1, 6)
+    totals = [shell.run("travel", "state.jsonl", "v1", str(number), "root.total").strip() for number in deliveries]
+    assert totals == ["0", "0", "1", "3", "6"]
+    assert "'root.total' was" in shell.run("travel", "state.jsonl", "v1", "4", "f\"'root.total' was {root.total}\"")
+    listed = shell.run("travel", "state.jsonl", "v1", "4")
+    assert re.search(r"export +o\+0 +Tally +<Tally> total=3", listed)
+    assert re.search(
+        r"changed +export o\+0 +<Tally> total=1 +<Tally> total=6",
+        shell.run("travel", "state.jsonl", "v1", "3", "--compare", "5"),
+    )
+    assert "deliveries 1 to 5" in shell.run("travel", "state.jsonl", "v1", "99", code=1)
+
+
+TALLY = """
+from kernel_py.vat import Exo
+
+class Tally(Exo):
+    def __init__(self):
+        self.total = 0
+
+    def bootstrap(self, vats, services):
+        pass
+
+    def add(self, amount):
+        self.total += amount
+
+def build_root_object(powers, parameters, baggage):
+    return Tally()
+"""

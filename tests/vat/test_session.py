@@ -449,3 +449,50 @@ def test_a_store_outside_the_heap_is_told_of_snapshots():
 def test_a_store_that_broke_down_during_a_delivery_takes_the_realm_with_it():
     with pytest.raises(Failed, match="database or disk is full"):
         DrivenVat(COUNTER, make_store=BrokenStore)
+
+
+# Looks -----------------------------------------------------------------------------------------
+
+
+def look(session, expression=None):
+    (answer,) = session.receive(protocol.dump_look(expression))
+    return json.loads(answer)
+
+
+def test_a_heap_is_looked_at_and_its_syscalls_are_dropped():
+    vat = DrivenVat(COUNTER)
+    vat.call("increment", 5)
+    assert look(vat.session, "root.count")[1] == {"value": "5", "type": "int", "error": "", "console": ""}
+    found = look(vat.session)[1]
+    assert ["export", "o+0", "Root", "<Root> count=5"] in found["objects"]
+    assert dict(found["store"])["baggageID"] == "o+d6/1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        protocol.dump_go(2),
+        protocol.dump_snapshot(),
+        protocol.dump_replay([]),
+        protocol.dump_start(spec()),
+        protocol.dump_deliver(3, TIME_MS, canonical.dump(message("o+0", "increment"))),
+    ],
+)
+def test_what_was_looked_at_can_never_be_the_living_vat(text):
+    vat = DrivenVat(COUNTER)
+    vat.call("increment")
+    look(vat.session, "root")
+    (answer,) = vat.session.receive(text)
+    kind = json.loads(text)[0]
+    assert f"can never be the living vat: it takes no {kind}" in json.loads(answer)[1]
+
+
+def test_a_fresh_realm_has_nothing_to_look_at():
+    (answer,) = VatSession().receive(protocol.dump_look(None))
+    assert "look came before start" in answer
+
+
+def test_long_values_are_cut_and_compare_by_a_checksum():
+    vat = DrivenVat(COUNTER)
+    vat.call("increment")
+    assert len(look(vat.session, "'x' * 1_000_000")[1]["value"]) <= DEFAULT_LIMITS.look_chars_max

@@ -194,3 +194,25 @@ test("what is not JSON is refused", () => {
   const { vat } = begin();
   assert.match(vat.receive("hello").texts, /a fresh realm: not a message of the kernel: hello/);
 });
+
+test("what was looked at can never be the living vat", () => {
+  const look = '["look","root.count"]';
+  for (const text of [deliver(3), deliver(2), '["go",2]', '["snapshot","take"]', `["replay",[${entry(3)}]]`, START]) {
+    const { python, vat } = live(2);
+    assert.equal(vat.receive(look).texts, "");
+    assert.equal(vat.receive(look).texts, "");
+    const heard = python.heard.length;
+    const kind = String((JSON.parse(text) as unknown[])[0]);
+    assert.match(vat.receive(text).texts, new RegExp(`can never be the living vat: it takes no ${kind}`));
+    assert.equal(python.heard.length, heard);
+  }
+});
+
+test("a heap that was replayed can be looked at before go", () => {
+  const { python, vat } = begin();
+  vat.receive('["look",null]');
+  assert.deepEqual(python.heard, []);
+  const replayed = begin();
+  for (const text of [START, `["replay",[${entry(1)}]]`, '["look",null]']) replayed.vat.receive(text);
+  assert.equal(replayed.python.heard.at(-1), '["look",null]');
+});

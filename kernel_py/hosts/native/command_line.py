@@ -40,6 +40,7 @@ from kernel_py.core.traffic import derive_log
 from kernel_py.hosts.memory import RequestFailed, run_now
 from kernel_py.hosts.native.cluster_files import read_cluster, read_sources
 from kernel_py.hosts.native.native_host import NativeKernel
+from kernel_py.hosts.native.past import Past, read_archive
 from kernel_py.hosts.native.shown import Printer
 from kernel_py.hosts.native.sqlite_store import SqliteBackend
 from kernel_py.hosts.native.wasm_runtime import WasmRuntime
@@ -520,6 +521,49 @@ def log(store: Path, vat: str | None, trace: Path | None, *, is_json: bool) -> N
         backend = SqliteBackend(store)
         stack.callback(lambda: run_now(backend.close()))
         run_now(derive_log(backend, lambda event: take(event) if vat in {None, event["vat"]} else None))
+
+
+@program.command()
+@click.argument("file", metavar="EXPORT", type=_path(exists=True))
+@click.argument("vat")
+@click.argument("delivery", type=int)
+@click.argument("expression", default="")
+@click.option("--compare", type=int, default=None, help="List what is different after this delivery instead.")
+@_unconfined
+@_json
+@_command
+def travel(file: Path, vat: str, delivery: int, expression: str, **options: Any) -> None:
+    """Look at a vat as it was after a DELIVERY: evaluate a Python EXPRESSION there, or list what there was.
+
+    EXPORT is what `export` has written. The expression sees the main file's globals, root, baggage and objects. Nothing
+    leaves that heap, and the vat that runs knows nothing of it.
+    """
+    printer = Printer(is_json=options["is_json"])
+    params: dict[str, Any] = {"vat": vat, "delivery": delivery}
+    method = "travel"
+    if options["compare"] is not None:
+        method, params["other"] = "compareTravels", options["compare"]
+    elif expression:
+        params["expression"] = expression
+
+    async def main() -> dict[str, Any]:
+        past = Past(*await read_archive(file), unconfined=options["unconfined"], note=printer.note)
+        try:
+            return await past.ask(method, params)
+        finally:
+            await past.close()
+
+    found = asyncio.run(main())
+    if found["note"]:
+        printer.note(found["note"])
+    if "value" in found:
+        printer.value(found, "\n".join(filter(None, (found["console"], found["error"] or found["value"]))))
+    elif options["compare"] is not None:
+        rows = [*found["objects"], *({**row, "name": f"store {row['name']}"} for row in found["store"])]
+        printer.table(found, ("change", "name", "before", "after"), rows)
+    else:
+        names = ("group", "name", "type", "value")
+        printer.table(found, names, [dict(zip(names, row, strict=True)) for row in found["objects"]])
 
 
 # --- archives -----------------------------------------------------------------------------------

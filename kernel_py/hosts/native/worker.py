@@ -94,7 +94,7 @@ class WorkerProcess:
         """Send a text, which may hold several lines. Lost without a sign if the process is gone."""
         if self._is_over or self._input is None:
             return
-        deliveries = sum(line.startswith('["deliver"') for line in text.split("\n"))
+        deliveries = sum(line.startswith(('["deliver"', '["look"')) for line in text.split("\n"))
         if deliveries:
             self._due += deliveries
             if self._watch is None:
@@ -145,7 +145,7 @@ class WorkerProcess:
     def _take_line(self, line: bytes) -> None:
         if self._is_over:  # since the line before
             return
-        if line.startswith((b'["done"', b'["hello"')) and self._due:
+        if line.startswith((b'["done"', b'["hello"', b'["seen"')) and self._due:
             self._due -= 1
             self._begin_run()
         try:

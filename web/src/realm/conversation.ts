@@ -5,13 +5,14 @@
  * realm that lived through it, in one that replayed it, in one that was restored in between. So Python sees a life and
  * nothing else, each text of it once:
  *
- *     start, go, (deliver | upgrade | snapshot, go)*
+ *     start, go, (deliver | upgrade | snapshot, go)*, look*
  *
  * Everything that depends on connections and on comebacks is done here: hello, deliveries that come again, replays, which are
  * the same deliveries with their outcome compared instead of sent, and the go after them.
  *
  * Invariants:
  * - `receive` never throws unless Python breaks down.
+ * - After a look nothing but looks is carried out: this heap can never be the living vat's.
  * - After a failure, ours or Python's, everything new is answered with it, and nothing more is carried out.
  * - `dumpState` is all that a restored realm must know besides the heap.
  */
@@ -57,6 +58,8 @@ export class Conversation {
   #marked = 0;
   /** Whether the vat is as far as the kernel's record: deliveries pass. */
   #isReady = false;
+  /** Whether it was looked at. */
+  #isDetached = false;
   #failure = "";
   /** By number, the last deliveries and their answers. */
   readonly #answered = new Map<number, { readonly text: string; readonly answer: string }>();
@@ -95,6 +98,7 @@ export class Conversation {
     const delivery = DELIVER.exec(text);
     if (delivery !== null) return say(this.#deliver(Number(delivery[1]), text));
     if (this.#failure !== "") return say(this.#failure);
+    if (this.#isDetached && text.startsWith(REPLAY)) return say(this.#refuse("replay"));
     if (text.startsWith(REPLAY)) return say(this.#replay(sliceItems(text, REPLAY.length - 1)));
     let message;
     try {
@@ -103,6 +107,8 @@ export class Conversation {
       return say(this.#fail(`not a message of the kernel: ${text.slice(0, 200)}`));
     }
     const [kind, value] = (Array.isArray(message) ? message : []) as unknown[];
+    if (kind === "look") return say(this.#look(text));
+    if (this.#isDetached) return say(this.#refuse(String(kind)));
     if (kind === "snapshot") return this.#snapshot(value === "take" ? "take" : "check");
     if (kind === "go") return say(this.#go(value));
     if (kind === "start") this.#files?.wipe();
@@ -164,7 +170,18 @@ export class Conversation {
     return { texts: "", snapshot: mode };
   }
 
+  #look(text: string): string {
+    if (this.#vat === null) return this.#fail("there is no vat yet to look at");
+    this.#isDetached = true;
+    return this.#pass(text);
+  }
+
+  #refuse(kind: string): string {
+    return this.#fail(`this realm was looked at, and can never be the living vat: it takes no ${kind}`);
+  }
+
   #deliver(number: number, text: string): string {
+    if (this.#isDetached) return this.#refuse("deliver");
     const answered = this.#answered.get(number);
     if (answered?.text === text) return answered.answer;
     if (this.#failure !== "") return this.#failure;
