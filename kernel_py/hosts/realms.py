@@ -496,6 +496,7 @@ class Realms:
         self._warehouse.leaving(vat, is_leaving=False)
         if is_leaving and (not link.waiting or self._warehouse.is_turn_over(vat)):
             self._leave(vat, link)
+            self.admit()
             return
         link.step("replay")
         self._workers.post(vat, protocol.dump_go(self.kernel.get_delivered(vat)))
