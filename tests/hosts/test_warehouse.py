@@ -381,3 +381,20 @@ def test_a_malformed_request_about_memory_is_refused(method: str, params: dict[s
         assert reason in (await asker.call(method, params))["error"]["message"]
 
     run_async(main())
+
+
+def test_many_vats_with_few_in_memory_answer_right_and_leave_nothing_behind() -> None:
+    async def main() -> None:
+        chance = random.Random(7)
+        world, asker, roots = await make_world(Limits(vats_online_max=4), 60)
+        turns = [name for name in roots for _ in range(5)]
+        chance.shuffle(turns)
+        answers = await asyncio.gather(*(asker.send(roots[name], "add", "1") for name in turns))
+        assert sorted(answers) == sorted(str(number) for number in range(1, 6) for _ in roots)
+        await asyncio.sleep(1)
+        assert len(world.realms) <= 4
+        assert world.host is not None
+        # What a host keeps of a vat that is not in memory is nothing.
+        assert sorted(world.host._realms._links) == sorted(world.realms)
+
+    run_async(main())
