@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from bench.figures import Figure
+from kernel_py.core.store import MemoryBackend
 from kernel_py.hosts.native.confined import ConfinedEngine
 from kernel_py.hosts.native.confined_component import artifact_store, cache_folder, provide
 from kernel_py.hosts.native.wasm_runtime import WasmRuntime
@@ -59,7 +60,12 @@ class Lives:
         self.texts: asyncio.Queue[str] = asyncio.Queue()
         self.runtime = WasmRuntime()
         self.tasks: set[asyncio.Task[None]] = set()
-        self.workers = ProcessWorkers(find_command=lambda vat: (), spawn=self._spawn, runtime=self.runtime)
+        self.workers = ProcessWorkers(
+            find_command=lambda vat: (),
+            spawn=self._spawn,
+            runtime=self.runtime,
+            read_chunk=MemoryBackend().read_chunk,
+        )
         self.workers.listener = self
         self.count = 0
 

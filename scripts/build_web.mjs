@@ -1,5 +1,6 @@
 /**
- * Builds the extension into dist/extension: `node scripts/build_web.mjs`, or `npm run build`.
+ * Builds the extension into dist/extension, and its realm for Node into dist/node:
+ * `node scripts/build_web.mjs`, or `npm run build`.
  *
  * Scripts are bundled by Vite. Pyodide's files are copied as they are. The Python sources go into one zip. Memory
  * images of a started kernel and of a fresh realm are made in Node, and kept in .cache/images by what they are made of.
@@ -20,6 +21,8 @@ const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const EXTENSION = join(ROOT, "dist/extension");
 /** Where it is built, until it is whole. */
 const OUT = join(ROOT, "dist/extension.new");
+/** What runs in Node, with the extension's files. */
+const NODE = join(ROOT, "dist/node");
 const WORK = join(ROOT, ".cache/build");
 const IMAGES = join(ROOT, ".cache/images");
 const PYODIDE = join(ROOT, "node_modules/pyodide/");
@@ -30,6 +33,7 @@ const NATIVE_ONLY = ["kernel_py/hosts/native", "kernel_py/testing"];
 
 /** Chromium's JavaScript; the manifest's minimum_chrome_version says the same. */
 const TARGET = "chrome137";
+const IN_NODE = { target: "node20", external: [/^node:/] };
 
 async function main() {
   await rm(OUT, { recursive: true, force: true });
@@ -38,9 +42,9 @@ async function main() {
   await Promise.all(PYODIDE_FILES.map((name) => copyFile(join(PYODIDE, name), join(OUT, "pyodide", name))));
   await writeFile(join(OUT, "kernel_py.zip"), await zipSources());
   // Vite first: the program that makes images is one of its products.
-  const inNode = { target: "node20", external: [/^node:/] };
-  await buildScript("web/tools/make_image.ts", WORK, "make_image.mjs", inNode);
-  await buildScript("web/tools/node_realm.ts", WORK, "node_realm.mjs", inNode);
+  await buildScript("web/tools/make_image.ts", WORK, "make_image.mjs", IN_NODE);
+  await buildScript("web/tools/node_realm.ts", WORK, "node_realm.mjs", IN_NODE);
+  await buildScript("web/src/node/realm_process.ts", NODE, "realm.mjs", IN_NODE);
   await Promise.all([makeImage("kernel"), makeImage("realm"), buildPages(), buildScripts()]);
   await rm(EXTENSION, { recursive: true, force: true });
   await rename(OUT, EXTENSION);

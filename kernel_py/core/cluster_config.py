@@ -29,6 +29,9 @@ WASM_KIND = "wasm"
 CONFINED_KIND = "confined"
 """The worker kind of hosts that run CPython inside of WebAssembly."""
 
+PYODIDE_KIND = "pyodide"
+"""The worker kind of hosts that run the realm of a browser in a process: with the same heap, to the last byte."""
+
 PROCESS_KIND = "process"
 """The worker kind of hosts that run Python vats in plain processes, which confine nothing: for debugging. Such a vat
 may do what its user may, so a host has the kind only where its user said so."""
@@ -124,7 +127,7 @@ CLUSTER_SCHEMA: dict[str, Any] = {
                         "description": "The realm: iframe (confined, the default), worker (large data), wasm (a "
                         "module), confined (Python inside WebAssembly, outside browsers) or, where the host allows "
                         "it, process (plain Python) and command (a program of the machine), which are not confined.",
-                        "enum": [*VAT_KINDS, WASM_KIND, CONFINED_KIND, PROCESS_KIND, COMMAND_KIND],
+                        "enum": [*VAT_KINDS, WASM_KIND, CONFINED_KIND, PYODIDE_KIND, PROCESS_KIND, COMMAND_KIND],
                         "default": DEFAULT_KIND,
                     },
                     "command": {
@@ -170,7 +173,7 @@ CLUSTER_SCHEMA: dict[str, Any] = {
                     "kind": {
                         "type": "string",
                         "description": "As of a vat; those that are not confined cannot be created.",
-                        "enum": [*VAT_KINDS, WASM_KIND, CONFINED_KIND],
+                        "enum": [*VAT_KINDS, WASM_KIND, CONFINED_KIND, PYODIDE_KIND],
                         "default": DEFAULT_KIND,
                     },
                     "packages": PACKAGES_SCHEMA,

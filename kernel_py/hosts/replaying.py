@@ -63,13 +63,17 @@ class Replayer:
         self._vat = ""
         self._said: asyncio.Queue[protocol.VatText | KernelError] = asyncio.Queue()
 
-    async def replay(self, vat: str) -> Report:
-        """Carry out all that a living vat has done, in a fresh realm."""
+    async def replay(self, vat: str, kind: str = "") -> Report:
+        """Carry out all that a living vat has done, in a fresh realm.
+
+        Args:
+            kind: that of the realm, if it is not the vat's own.
+        """
         record = self._kernel.get_vat(vat)
         loading = Loading(self._kernel, self._backend, vat)
         report = Report(vat, record.name, loading.delivered, 0, 0, [])
         self._vat, self._said = vat, asyncio.Queue()
-        self._workers.create(vat, 0, record.kind)
+        self._workers.create(vat, 0, kind or record.kind)
         try:
             base = await self._wait_for_hello()
             given = 0

@@ -21,6 +21,8 @@ class Limits:
     """Syscalls in one delivery's batch: it is applied in a single transaction, held in memory."""
     batch_chars_max: int = 50_000_000
     """Length of one reply's text: it is parsed in one piece in the kernel's thread."""
+    heap_difference_bytes_max: int = 1_000_000_000
+    """What differs in a heap from its image, in bytes, if it comes through a pipe: it is held in memory meanwhile."""
     passable_depth_max: int = 200
     """Nesting of a passable: below Python's and V8's recursion limits with room for frames."""
     bigint_digits_max: int = 20_000

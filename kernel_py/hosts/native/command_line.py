@@ -31,7 +31,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from kernel_py.core.archive import export_archive, import_archive
-from kernel_py.core.cluster_config import CONFINED_KIND, PROCESS_KIND
+from kernel_py.core.cluster_config import CONFINED_KIND, PROCESS_KIND, PYODIDE_KIND, VAT_KINDS
 from kernel_py.core.control import Call
 from kernel_py.core.kernel import Kernel
 from kernel_py.core.store import MemoryBackend
@@ -40,6 +40,7 @@ from kernel_py.core.traffic import derive_log
 from kernel_py.hosts.memory import RequestFailed, run_now
 from kernel_py.hosts.native.cluster_files import read_cluster, read_sources
 from kernel_py.hosts.native.native_host import NativeKernel
+from kernel_py.hosts.native.node_program import make_realm_program
 from kernel_py.hosts.native.past import Past, read_archive
 from kernel_py.hosts.native.shown import Printer
 from kernel_py.hosts.native.sqlite_store import SqliteBackend
@@ -108,6 +109,11 @@ _commands = click.option(
     "--allow-commands",
     is_flag=True,
     help="Let vats be programs of this machine (kind: command), which are not confined.",
+)
+_pyodide = click.option(
+    "--pyodide",
+    is_flag=True,
+    help="Run vats of kinds iframe and worker in the realms that a browser has, in Node: with the same heaps.",
 )
 _unconfined = click.option(
     "--unconfined",
@@ -190,6 +196,7 @@ def _on_event(printer: Printer, stop: asyncio.Event) -> Callable[[dict[str, Any]
 )
 @click.option("--quiet", is_flag=True, help="Do not print the messages.")
 @_commands
+@_pyodide
 @_unconfined
 @_answer_s
 @_command
@@ -209,6 +216,7 @@ def run(cluster: Path | None, store: Path, **options: Any) -> None:
             store,
             on_event=_on_event(printer, stop) if is_logged else None,
             commands_allowed=options["allow_commands"],
+            pyodide=options["pyodide"],
             unconfined=options["unconfined"],
             on_note=printer.note,
             answer_s_max=options["answer_s"],
@@ -279,6 +287,7 @@ def _serve(kernel: NativeKernel, printer: Printer, stop: asyncio.Event) -> async
 @_json
 @_log
 @_commands
+@_pyodide
 @_unconfined
 @_answer_s
 @click.option("--key", default="", help="The request's own name: one that was sent before is not sent again.")
@@ -330,6 +339,7 @@ def _open(store: Path, printer: Printer, stop: asyncio.Event, options: dict[str,
         store,
         on_event=_on_event(printer, stop) if options["is_logged"] else None,
         commands_allowed=options["allow_commands"],
+        pyodide=options["pyodide"],
         unconfined=options["unconfined"],
         on_note=printer.note,
         answer_s_max=options["answer_s"],
@@ -355,7 +365,7 @@ def _request(
 
 def _options(function: Callable[..., None]) -> Callable[..., None]:
     """The options of commands that run the kernel."""
-    for option in (_answer_s, _unconfined, _commands, _log, _json, _old_store):
+    for option in (_answer_s, _unconfined, _pyodide, _commands, _log, _json, _old_store):
         function = option(function)
     return function
 
@@ -647,22 +657,34 @@ async def _replay(
     kernel: Kernel, backend: MemoryBackend, vats: list[str], printer: Printer, *, unconfined: bool
 ) -> list[Report]:
     tasks: list[asyncio.Task[None]] = []
+    can_compare = not unconfined and _can_compare_heaps(printer)
     workers = ProcessWorkers(
         find_command=lambda vat: kernel.get_vat(vat).command,
         spawn=lambda coroutine: tasks.append(asyncio.ensure_future(coroutine)),
         runtime=WasmRuntime(None, say=printer.note),
+        read_chunk=backend.read_chunk,
         python_kind=PROCESS_KIND if unconfined else CONFINED_KIND,
     )
     replayer = Replayer(kernel, backend, workers, on_progress=functools.partial(_show_progress, printer))
     workers.listener = replayer
     reports = []
     for vat in vats:
-        report = await replayer.replay(vat)
+        has_heaps = kernel.get_vat(vat).kind in VAT_KINDS and kernel.get_mark(vat).digest
+        report = await replayer.replay(vat, PYODIDE_KIND if has_heaps and can_compare else "")
         printer.value(dataclasses.asdict(report), _describe_report(report))
         reports.append(report)
     workers.close()
     await asyncio.gather(*tasks)
     return reports
+
+
+def _can_compare_heaps(printer: Printer) -> bool:
+    try:
+        make_realm_program()
+    except HostFault as fault:
+        printer.note(f"heaps are not compared: {fault}")
+        return False
+    return True
 
 
 def _show_progress(printer: Printer, vat: str, given: int, deliveries: int) -> None:

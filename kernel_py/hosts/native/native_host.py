@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from kernel_py.core import schema
-from kernel_py.core.cluster_config import COMMAND_KIND, CONFINED_KIND, PROCESS_KIND, VAT_KINDS, WASM_KIND
+from kernel_py.core.cluster_config import COMMAND_KIND, CONFINED_KIND, PROCESS_KIND, PYODIDE_KIND, VAT_KINDS, WASM_KIND
 from kernel_py.core.control import COMMANDS
 from kernel_py.core.parts import DEFAULT_PARTS, Parts
 from kernel_py.core.store import Backend
@@ -51,6 +51,7 @@ class NativeKernel:
     Args:
         on_event: takes the events of the log as they leave the kernel; without it none are made.
         commands_allowed: whether cluster files may name programs to be run as vats.
+        pyodide: run Python vats in the realm that a browser has, so that their heaps are its heaps; it needs Node.
         unconfined: run Python vats as plain processes, which confine nothing: for debugging.
         on_note: takes what people should know and no event tells: what takes long, and what is not confined.
         cache: where compiled code is kept; by default in this user's folder of caches.
@@ -66,6 +67,7 @@ class NativeKernel:
         *,
         on_event: OnEvent | None = None,
         commands_allowed: bool = False,
+        pyodide: bool = False,
         unconfined: bool = False,
         on_note: Callable[[str], None] = lambda _: None,
         cache: Path | None = None,
@@ -91,7 +93,8 @@ class NativeKernel:
             find_command=lambda vat: self.host.kernel.get_vat(vat).command,
             spawn=self._spawn,
             runtime=runtime,
-            python_kind=PROCESS_KIND if unconfined else CONFINED_KIND,
+            read_chunk=backend.read_chunk,
+            python_kind=_find_python_kind(pyodide=pyodide, unconfined=unconfined),
             on_unconfined=lambda vat: on_note(_describe_unconfined(vat, self.host.kernel.get_vat(vat))),
             on_end=self._worker_ended,
             answer_s_max=answer_s_max,
@@ -235,7 +238,13 @@ class NativeKernel:
 
 def _find_kinds(*, commands_allowed: bool, unconfined: bool) -> tuple[str, ...]:
     allowed = {COMMAND_KIND: commands_allowed, PROCESS_KIND: unconfined}
-    return (*VAT_KINDS, CONFINED_KIND, WASM_KIND, *(kind for kind in UNCONFINED_KINDS if allowed[kind]))
+    return (*VAT_KINDS, CONFINED_KIND, PYODIDE_KIND, WASM_KIND, *(kind for kind in UNCONFINED_KINDS if allowed[kind]))
+
+
+def _find_python_kind(*, pyodide: bool, unconfined: bool) -> str:
+    if pyodide:
+        return PYODIDE_KIND
+    return PROCESS_KIND if unconfined else CONFINED_KIND
 
 
 def _describe_unconfined(vat: str, record: schema.Vat) -> str:

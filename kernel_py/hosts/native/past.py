@@ -20,6 +20,7 @@ from kernel_py.hosts.native.workers import ProcessWorkers
 from kernel_py.hosts.travel import Travels
 from kernel_py.wire.errors import RequestError
 from kernel_py.wire.limits import DEFAULT_LIMITS
+from kernel_py.wire.snapshots import HeapImage
 
 _CHUNK_BYTES = 1 << 20
 
@@ -42,6 +43,7 @@ class Past:
             find_command=lambda _: (),
             spawn=self._spawn,
             runtime=runtime,
+            read_chunk=backend.read_chunk,
             python_kind=PROCESS_KIND if unconfined else CONFINED_KIND,
         )
         self._workers.listener = self
@@ -89,7 +91,14 @@ class Past:
     def vat_lost(self, vat: str, reason: str) -> None:
         self._travels.lose(vat, reason)
 
-    def restore_failed(self, vat: str, reason: str) -> None:
+    def heap_imaged(self, vat: str, image: HeapImage) -> None:
+        """Nothing asks for it."""
+
+    def heap_not_imaged(self, vat: str, reason: str) -> None:
+        """Nothing asks for it."""
+
+    def restore_failed(self, vat: str, reason: str, chunk: str = "") -> None:
+        del chunk
         self._travels.lose(vat, reason)
 
 

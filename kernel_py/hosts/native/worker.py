@@ -5,8 +5,9 @@ Owns the process, its pipes, and the watch over its deliveries. Texts of the ker
 Invariants:
     * `on_lost` is called at most once, after the last text, and not after `kill`.
     * After `kill`, or `on_lost`, nothing is left of the process or of those it started in its session.
-    * The watch is a `GuestClock`, with a run for the hello and for each delivery: what the host takes for itself, to
-      take in an answer, does not count. It is the backstop of every kind of process, whatever meters it has inside.
+    * The watch is a `GuestClock`, with a run for the hello, each delivery and each look at the heap: what the host
+      takes for itself, to take in an answer, does not count. It is the backstop of every kind of process, whatever
+      meters it has inside.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ _STDERR_CHARS_SHOWN = 1_000
 _CHAR_BYTES_MAX = 4
 _NS = 1_000_000_000
 
+_ANSWERED = ('["deliver"', '["look"', '["snapshot","take"', '["restore"')
+"""How texts begin that are answered within the time; the last two go to realms that have a heap to hand over."""
+_ANSWERS = (b'["done"', b'["seen"', b'["hello"', b'["heap"', b'["no heap"')
+
 
 class WorkerProcess:
     """A running program that speaks the kernel-vat protocol.
@@ -37,7 +42,7 @@ class WorkerProcess:
     Args:
         on_text: takes each text it sends.
         on_lost: takes the reason for which it is no more.
-        answer_s_max: how long the hello after the start, and each delivery, may take.
+        answer_s_max: how long the hello after the start, each delivery, and each look at the heap may take.
         now_ns: a monotonic clock.
     """
 
@@ -94,9 +99,9 @@ class WorkerProcess:
         """Send a text, which may hold several lines. Lost without a sign if the process is gone."""
         if self._is_over or self._input is None:
             return
-        deliveries = sum(line.startswith(('["deliver"', '["look"')) for line in text.split("\n"))
-        if deliveries:
-            self._due += deliveries
+        answers = sum(line.startswith(_ANSWERED) for line in text.split("\n"))
+        if answers:
+            self._due += answers
             if self._watch is None:
                 self._begin_run()
         self._input.write(text.encode() + b"\n")
@@ -145,7 +150,7 @@ class WorkerProcess:
     def _take_line(self, line: bytes) -> None:
         if self._is_over:  # since the line before
             return
-        if line.startswith((b'["done"', b'["hello"', b'["seen"')) and self._due:
+        if line.startswith(_ANSWERS) and self._due:
             self._due -= 1
             self._begin_run()
         try:

@@ -4,8 +4,9 @@ Owns which process belongs to which vat, and what is run for each kind:
 
     confined         a copy of a server that has CPython inside WebAssembly
     wasm             a copy of a server that runs modules
+    pyodide          Node with the realm that a browser has, whose heap can be stored and restored
     process          this Python with `kernel_py.hosts.native.vat_process`, which confines nothing
-    iframe, worker   what this host has for Python vats: confined, or process where its user said so
+    iframe, worker   what this host has for Python vats: confined, or what its user said
     command          the program that the cluster file names
 
 A command's program is found by the kernel's PATH; it runs in the folder that the kernel was started in, with an empty
@@ -18,16 +19,21 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import kernel_py
-from kernel_py.core.cluster_config import COMMAND_KIND, CONFINED_KIND, PROCESS_KIND, VAT_KINDS, WASM_KIND
+from kernel_py.core.cluster_config import COMMAND_KIND, CONFINED_KIND, PROCESS_KIND, PYODIDE_KIND, VAT_KINDS, WASM_KIND
 from kernel_py.hosts.native.children import Child, Program, start_program
+from kernel_py.hosts.native.heap_lines import HeapLines, dump_piece, dump_restore
+from kernel_py.hosts.native.node_program import make_realm_program
 from kernel_py.hosts.native.wasm_runtime import WasmRuntime
 from kernel_py.hosts.native.worker import WorkerProcess
+from kernel_py.wire import canonical
+from kernel_py.wire.errors import StoreError
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
+from kernel_py.wire.snapshots import HeapImage, digest_heap, parse_pages, unpack_chunk
 
 ANSWER_S_MAX = 60.0
 """Wall-clock time of one delivery: beyond it the worker counts as lost."""
@@ -69,7 +75,11 @@ class Listener(Protocol):
 
     def vat_lost(self, vat: str, reason: str) -> None: ...
 
-    def restore_failed(self, vat: str, reason: str) -> None: ...
+    def heap_imaged(self, vat: str, image: HeapImage) -> None: ...
+
+    def heap_not_imaged(self, vat: str, reason: str) -> None: ...
+
+    def restore_failed(self, vat: str, reason: str, chunk: str = "") -> None: ...
 
 
 class ProcessWorkers:
@@ -79,7 +89,8 @@ class ProcessWorkers:
         find_command: the command line of a vat of kind "command".
         spawn: starts a task.
         runtime: what runs vats in WebAssembly. Closed with this.
-        python_kind: what vats of kinds iframe and worker are here: "confined" or "process".
+        read_chunk: reads the packed bytes of a heap's chunk from the store. Raises StoreError.
+        python_kind: what vats of kinds iframe and worker are here: "confined", "pyodide" or "process".
         on_unconfined: told of each vat that is run without confinement, the first time.
         on_end: told whenever a worker was given up, for whatever reason.
     """
@@ -90,6 +101,7 @@ class ProcessWorkers:
         find_command: Callable[[str], Sequence[str]],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         runtime: WasmRuntime,
+        read_chunk: Callable[[str], Awaitable[bytes]],
         python_kind: str = CONFINED_KIND,
         on_unconfined: Callable[[str], None] = lambda _: None,
         on_end: Callable[[], None] = lambda: None,
@@ -100,6 +112,7 @@ class ProcessWorkers:
         self._find_command = find_command
         self._spawn = spawn
         self.runtime = runtime
+        self._read_chunk = read_chunk
         self._python_kind = python_kind
         self._on_unconfined = on_unconfined
         self._unconfined: dict[str, None] = {}
@@ -113,7 +126,7 @@ class ProcessWorkers:
         """Begin to start the vat's process; its hello follows."""
         del incarnation  # a process lives no longer than the host that counts them
         worker = WorkerProcess(
-            on_text=lambda text: self.listener.vat_text(vat, text),
+            on_text=self._listen(vat, self.runs_as(kind)),
             on_lost=lambda reason: self._lost(vat, worker, reason),
             answer_s_max=self._answer_s_max,
             limits=self._limits,
@@ -129,6 +142,11 @@ class ProcessWorkers:
         """The kind as which this host runs vats of `kind`."""
         return self._python_kind if kind in VAT_KINDS else kind
 
+    def _listen(self, vat: str, kind: str) -> Callable[[str], None]:
+        if kind == PYODIDE_KIND:
+            return HeapLines(vat, self.listener, self._limits).take
+        return lambda text: self.listener.vat_text(vat, text)
+
     async def _start(self, vat: str, worker: WorkerProcess, kind: str) -> None:
         async with self._starting:
             if self._workers.get(vat) is worker:
@@ -137,7 +155,7 @@ class ProcessWorkers:
     async def _open(self, vat: str, kind: str) -> Child:
         if kind in {WASM_KIND, CONFINED_KIND}:
             return await self.runtime.fork(kind)
-        return await start_program(self._make_program(vat, kind))
+        return await start_program(make_realm_program() if kind == PYODIDE_KIND else self._make_program(vat, kind))
 
     def _make_program(self, vat: str, kind: str) -> Program:
         python = [sys.executable, "-s", "-S", "-P", "-X", "utf8"]
@@ -161,9 +179,29 @@ class ProcessWorkers:
             worker.post(text)
 
     def restore(self, vat: str, snapshot: str, start: str) -> None:
-        """No worker here has a heap that could be restored, whatever its hello says."""
-        del snapshot, start
-        self.listener.restore_failed(vat, "a process cannot be restored")
+        """Begin to put a heap into the vat's fresh realm; its next hello follows, or `Listener.restore_failed`."""
+        del start
+        worker = self._workers.get(vat)
+        if worker is not None:
+            self._spawn(self._restore(vat, worker, canonical.load(snapshot)))
+
+    async def _restore(self, vat: str, worker: WorkerProcess, snapshot: dict[str, Any]) -> None:
+        pages, memory_bytes = snapshot["pages"], snapshot["memory_bytes"]
+        reason = chunk = ""
+        if digest_heap(snapshot["base"], memory_bytes, pages) != snapshot["digest"]:
+            reason, pages = "its record is damaged", ""
+        try:
+            for place, chunk in parse_pages(pages):
+                data = unpack_chunk(chunk, await self._read_chunk(chunk))
+                if self._workers.get(vat) is not worker:
+                    return
+                worker.post(dump_piece(place, data))
+        except StoreError as error:
+            reason = str(error)
+        if reason:
+            self.listener.restore_failed(vat, reason, chunk)
+        else:
+            worker.post(dump_restore(memory_bytes))
 
     def destroy(self, vat: str) -> None:
         """End the vat's process at once, hung or not. Idempotent; nothing of it arrives afterwards."""
