@@ -18,7 +18,7 @@ from kernel_py.core.wheels import open_package
 from kernel_py.wire import canonical
 from kernel_py.wire.errors import RequestError
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
-from kernel_py.wire.protocol import PACKAGES_PATH
+from kernel_py.wire.protocol import METERS_PATH, PACKAGES_PATH
 
 VAT_KINDS = ("iframe", "worker")
 """Worker kinds of every host. Hosts without a browser run both in their own way."""
@@ -87,6 +87,24 @@ _SOURCE_SCHEMA: dict[str, Any] = {
     "pattern": rf"\.(?:py|wasm){_END}",
 }
 
+_UNITS: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 10**15}
+
+METER_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "How much work the vat may do, in jumps and calls of Python's, or instructions of WebAssembly. What "
+    "is over it is stopped, and its message rejected. Default: no meter.",
+    "required": ["delivery"],
+    "additionalProperties": False,
+    "properties": {
+        "delivery": {**_UNITS, "description": "For one delivery."},
+        "tank": {**_UNITS, "description": "For all messages together. Default: each delivery stands alone."},
+        "refill_per_second": {
+            **_UNITS,
+            "description": "What flows into the tank between deliveries. Default: nothing; an upgrade fills it.",
+        },
+    },
+}
+
 CLUSTER_SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "kernel_py cluster",
@@ -140,6 +158,7 @@ CLUSTER_SCHEMA: dict[str, Any] = {
                         "description": "Passed to build_root_object as a dict.",
                     },
                     "packages": PACKAGES_SCHEMA,
+                    "meter": METER_SCHEMA,
                     "critical": {
                         "type": "boolean",
                         "description": "Whether the whole cluster ends if this vat does. Default: false.",
@@ -177,6 +196,7 @@ CLUSTER_SCHEMA: dict[str, Any] = {
                         "default": DEFAULT_KIND,
                     },
                     "packages": PACKAGES_SCHEMA,
+                    "meter": METER_SCHEMA,
                 },
             },
         },
@@ -256,7 +276,8 @@ def parse_cluster(
     """
     jsonschema.validate(config, CLUSTER_SCHEMA, "config")
     has_bundles = any("packages" in bundle for bundle in config.get("bundles", {}).values())
-    bundle = check_files(files, "files", limits, _find_packages(config), list(config["vats"]) if has_bundles else ())
+    names = list(config["vats"]) if has_bundles else ()
+    bundle = check_files(files, "files", limits, _find_packages(config), names, meters=_find_meters(config))
     vats = tuple(_parse_vat(name, vat, files, kinds, limits) for name, vat in config["vats"].items())
     for name, each in config.get("bundles", {}).items():
         _check_bundle(each, files, kinds, jsonschema.join("config.bundles", name))
@@ -271,6 +292,31 @@ def parse_cluster(
         bundle,
         canonical.dump(config),
     )
+
+
+def _find_meters(config: dict[str, Any]) -> dict[str, dict[str, int] | None]:
+    """The meters of vats by name, and of bundles by source file. A vat is told if it has none of its own."""
+    bundles = config.get("bundles", {}).values()
+    meters = {bundle["source"]: _parse_meter(bundle) for bundle in bundles if "meter" in bundle}
+    has_bundles = bool(meters)
+    meters |= {name: _parse_meter(vat) for name, vat in config["vats"].items() if has_bundles or "meter" in vat}
+    return meters
+
+
+def _parse_meter(fields: dict[str, Any]) -> dict[str, int] | None:
+    """JSON may write an integer as 1e6."""
+    return {name: int(units) for name, units in fields["meter"].items()} if "meter" in fields else None
+
+
+def find_meter(text: str, name: str, source: str) -> dict[str, int] | None:
+    """The meter of a vat of a cluster that was launched, from its `ClusterConfig.text`.
+
+    Args:
+        name: of the vat.
+        source: the file that it was made of.
+    """
+    meters = _find_meters(canonical.load(text))
+    return meters.get(name, meters.get(source))
 
 
 def _find_packages(config: dict[str, Any]) -> list[tuple[str, str, dict[str, str]]]:
@@ -298,12 +344,15 @@ def check_files(
     limits: Limits,
     packages: Sequence[tuple[str, str, dict[str, str]]] = (),
     names: Sequence[str] = (),
+    *,
+    meters: Mapping[str, dict[str, int] | None] | None = None,
 ) -> str:
     """Check source files, and take apart the wheels that are wanted; canonical JSON of what vats get.
 
     Args:
         packages: name of the vat or source file whose it is, path in the request, and entry of each package.
         names: of vats to which packages of their source file are not meant to go.
+        meters: by name of the vat or source file whose it is.
 
     Raises:
         RequestError: something is wrong with them.
@@ -321,6 +370,8 @@ def check_files(
     if wanted:
         sources[PACKAGES_PATH] = canonical.dump_sorted(wanted)
         _insist_on_size(sources, path, limits)
+    if meters:
+        sources[METERS_PATH] = canonical.dump_sorted(meters)
     return canonical.dump_sorted(sources)
 
 
@@ -344,6 +395,8 @@ def _parse_vat(
         raise RequestError(f"a vat of kind {kind!r} has no {excluded!r}", f"{path}.{excluded}")
     if kind in {COMMAND_KIND, WASM_KIND} and "packages" in vat:
         raise RequestError(f"a vat of kind {kind!r} imports nothing", f"{path}.packages")
+    if kind == COMMAND_KIND and "meter" in vat:
+        raise RequestError(f"a vat of kind {kind!r} cannot be metered", f"{path}.meter")
     if not vat[needed]:
         raise RequestError("is empty", f"{path}.{needed}")
     source = vat.get("source", "")

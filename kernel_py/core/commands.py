@@ -10,7 +10,14 @@ from typing import Any
 
 from kernel_py.core import kmarshal, schema
 from kernel_py.core.bundles import Bundles
-from kernel_py.core.cluster_config import VAT_KINDS, check_files, check_source, parse_cluster, reparse_cluster
+from kernel_py.core.cluster_config import (
+    VAT_KINDS,
+    check_files,
+    check_source,
+    find_meter,
+    parse_cluster,
+    reparse_cluster,
+)
 from kernel_py.core.clusters import Clusters
 from kernel_py.core.control import Call, Control
 from kernel_py.core.garbage import Garbage
@@ -179,7 +186,10 @@ class Commands:
         packages = [
             (name, f"params.packages[{index}]", package) for index, package in enumerate(params.get("packages", ()))
         ]
-        files = check_files(params["files"], "params.files", self._limits, packages)
+        cluster: Cluster | None = self._state.get(schema.CLUSTERS, record.cluster)
+        meter = None if cluster is None else find_meter(cluster.config, name, record.sources[0][2])
+        meters = {} if meter is None else {name: meter}
+        files = check_files(params["files"], "params.files", self._limits, packages, meters=meters)
         check_source(source, record.kind, params["files"], "params.source")
         try:
             parameters = kmarshal.serialize(params.get("parameters", {}), "params.parameters")

@@ -2,8 +2,8 @@
 
 Understands ``type`` (a name or several), ``properties``, ``required``, ``additionalProperties``,
 ``propertyNames``, ``minProperties``, ``maxProperties``, ``items``, ``enum``, ``pattern``, ``minLength``,
-``maxLength``, ``minimum`` and annotations; an unknown keyword is a `KernelBug`, so a schema never promises what is not
-checked. Tests compare it with the ``jsonschema`` package.
+``maxLength``, ``minimum``, ``maximum`` and annotations; an unknown keyword is a `KernelBug`, so a schema never promises
+what is not checked. Tests compare it with the ``jsonschema`` package.
 """
 
 from __future__ import annotations
@@ -75,6 +75,11 @@ def _check_minimum(value: Any, rule: Any, _: dict[str, Any], path: str) -> None:
         raise RequestError(f"must be at least {rule}, not {value}", path)
 
 
+def _check_maximum(value: Any, rule: Any, _: dict[str, Any], path: str) -> None:
+    if not isinstance(value, bool) and value > rule:
+        raise RequestError(f"must be at most {rule}, not {value}", path)
+
+
 def _check_items(value: Any, rule: Any, _: dict[str, Any], path: str) -> None:
     for index, item in enumerate(value):
         validate(item, rule, f"{path}[{index}]")
@@ -126,6 +131,7 @@ _CHECKS: dict[str, tuple[type | tuple[type, ...], _Check]] = {
     "minLength": (str, _check_min_length),
     "maxLength": (str, _check_max_length),
     "minimum": ((int, float), _check_minimum),
+    "maximum": ((int, float), _check_maximum),
     "items": (list, _check_items),
     "required": (dict, _check_required),
     "properties": (dict, _check_properties),

@@ -86,6 +86,7 @@ class Link:
     failures: int = 0
     reason: str = ""
     memory_bytes: int | None = None
+    meter: tuple[int, int | None] | None = None
     generation: int = 0
     base: str = ""
     due_at: int = 0

@@ -131,6 +131,7 @@ class Realms:
                 "fault": link.reason,
                 # The number of the delivery after which it was restored; None if it lived through all of them.
                 "restored": None if link.snapshot is None else link.snapshot.delivered,
+                "meter": link.meter,
             }
             for vat, link in self._links.items()
         }
@@ -204,6 +205,7 @@ class Realms:
         link.sent.popleft()
         link.failures = 0
         link.memory_bytes = done.usage.memory_bytes
+        link.meter = done.usage.meter
         self._warehouse.used(vat, self._clock_ms(), done.usage.memory_bytes)
         self.kernel.complete(vat, done)
         if done.poison is not None:

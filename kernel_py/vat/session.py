@@ -160,8 +160,9 @@ class VatSession:
 
     def close(self) -> None:
         """Let go of the vat. Only for hosts in which one process has many vats."""
-        if self._supervisor is not None:
-            self._supervisor.close()
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor is not None:
+            supervisor.close()
 
     # Messages ----------------------------------------------------------------------------------
 
@@ -252,7 +253,9 @@ class VatSession:
         if outcome.poison is not None:
             status = ["poison", outcome.poison]
             self._fail(f"delivery {number} was stopped in the middle; this realm is of no use any more")
-        usage = {"memory_bytes": self._memory_bytes(), "console": outcome.console}
+        usage: dict[str, object] = {"memory_bytes": self._memory_bytes(), "console": outcome.console}
+        if outcome.meter is not None:
+            usage["meter"] = list(outcome.meter)
         done = canonical.dump(["done", number, status, outcome.syscalls, usage])
         self._answered[number] = text, done
         self._answered.pop(number - self._limits.deliveries_inflight_max, None)

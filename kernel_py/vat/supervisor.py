@@ -2,7 +2,7 @@
 
 Owns the parts of a vat and the course of a delivery: the clock and entropy are set, standard output is redirected,
 the delivery is dispatched as the first job of the vat's loop, the loop runs until it is idle, and what the delivery did
-is taken: the batch of syscalls, the console.
+is taken: the batch of syscalls, the console. If the vat has a meter, all of that is metered.
 
 A delivery that the vat cannot carry out at all, such as a start that fails, has an error for an outcome, and no
 syscalls.
@@ -10,6 +10,7 @@ syscalls.
 
 from __future__ import annotations
 
+import gc
 from types import CoroutineType, ModuleType
 from typing import Any
 
@@ -22,6 +23,7 @@ from kernel_py.vat.liveslots import Liveslots
 from kernel_py.vat.loader import VatModules
 from kernel_py.vat.looking import Heap, list_store, show
 from kernel_py.vat.loop import VatLoop
+from kernel_py.vat.meter import IDLE, LEFT, NoMeter, OutOfMeter, start_metering
 from kernel_py.vat.pillars import NOTHING, Inheritance
 from kernel_py.vat.powers import Powers
 from kernel_py.vat.presence import Presence
@@ -34,6 +36,7 @@ from kernel_py.wire.capdata import CapData
 from kernel_py.wire.deliveries import Delivery, StartVat, parse_delivery
 from kernel_py.wire.errors import MarshalError, cut_middle
 from kernel_py.wire.limits import Limits
+from kernel_py.wire.meters import Tank, find_meter
 from kernel_py.wire.outcome import Outcome
 from kernel_py.wire.protocol import PACKAGES_PATH, VatSpec
 
@@ -74,28 +77,80 @@ class Supervisor:
         self._building: object = None
         self._error: str | None = None
         self._main: ModuleType | None = None
+        config = find_meter(spec)
+        self._tank = None if config is None else Tank(config)
+        self._is_stopped = False
+        # Holds the frames of what was stopped.
+        self._stopped: OutOfMeter | None = None
 
     def deliver(self, number: int, time_ms: int, delivery: object) -> Outcome:
         """Carry out one delivery, given as JSON values."""
         self._error = None
+        is_start = not self._is_started
+        is_over, meter = False, None
         self._ambient.begin(number, time_ms)
         self._powers._begin(time_ms)  # noqa: SLF001 (vat code has it too, and must not set the time)
         self._loop.now_s = time_ms / 1000
         self._loop.enqueue(self._dispatch, delivery)
-        with self._console:
-            self._loop.run_until_idle()
-            if self._root is not None:
-                self._finish_start(self._root)
-            for error in self._loop.take_unhandled():
-                self._report("a failure that nobody has looked at yet", error)
-        self._liveslots.finish()
+        if self._tank is None:
+            with self._console:
+                self._run()
+        else:
+            try:
+                start_metering()
+            except NoMeter as error:
+                return Outcome(str(error), [], [])
+            units = self._tank.open(time_ms, is_message=isinstance(delivery, list) and delivery[:1] == ["message"])
+            left = self._run_metered(units)
+            self._tank.close(units - left)
+            is_over, meter = left < 0, (units - left, self._tank.left)
+        if is_over:
+            reason = f"out of meter: a delivery has {units:,} units"
+            error_text, poison = (reason, None) if is_start else (None, reason)
+            return Outcome(error_text, [], self._console.take(), poison, meter)
         self._store.check()
         try:
             syscalls = self._liveslots.batch.take()
         except MarshalError as error:
             syscalls = []
             self._error = str(error)
-        return Outcome(self._error, [] if self._error else syscalls, self._console.take())
+        return Outcome(self._error, [] if self._error else syscalls, self._console.take(), meter=meter)
+
+    def _run(self) -> None:
+        """Everything that a delivery does, the vat's code included."""
+        self._loop.run_until_idle()
+        if self._root is not None:
+            self._finish_start(self._root)
+        for error in self._loop.take_unhandled():
+            self._report("a failure that nobody has looked at yet", error)
+        self._liveslots.finish()
+
+    def _run_metered(self, units: int) -> int:
+        """The same with so many units; how many are left, less than none if they were not enough.
+
+        The collector runs code of the vat's, too. So it runs at the end, where it is metered, and is the same on
+        replay; and before, for what is not this delivery's. Nothing of a stopped vat is let go of afterwards: that
+        would run code without a meter.
+        """
+        is_automatic = gc.isenabled()
+        gc.disable()
+        gc.collect()
+        with self._console:
+            # No call in Python from here to where the units are put back: it would be metered, and might be the one too
+            # many.
+            LEFT[0] = units
+            try:
+                self._run()
+            except OutOfMeter as error:
+                self._stopped = error
+            finally:
+                gc.collect()
+                left = LEFT[0]
+                LEFT[0] = IDLE
+        if is_automatic:
+            gc.enable()
+        self._is_stopped = left < 0
+        return left
 
     def succeed(self, spec: VatSpec) -> Supervisor:
         """The supervisor of the vat's next incarnation, which has its vat store. This one is of no use then."""
@@ -154,9 +209,21 @@ class Supervisor:
         return {"value": value, "type": kind, "error": error, "console": console}
 
     def close(self) -> None:
-        """The vat's realm goes on without it; only for hosts in which one process has many vats."""
+        """The vat's realm goes on without it; only for hosts in which one process has many vats. Comes once."""
         self._modules.close()
         self._store.close()
+        if self._is_stopped:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Of what a stopped vat has left: its coroutines run when they are closed, up to their next jump or call."""
+        fields = vars(self)
+        LEFT[0] = -1
+        try:
+            fields.clear()
+            gc.collect()
+        finally:
+            LEFT[0] = IDLE
 
     def _dispatch(self, value: object) -> None:
         try:

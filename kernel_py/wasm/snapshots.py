@@ -1,14 +1,15 @@
 """The state of a guest between two deliveries, as bytes, and back.
 
-A guest that is at rest is its memory, its mutable globals and its vat store; of a module whose state is elsewhere too
-(`Metered.has_hidden_state`: tables that change, segments that are dropped, globals that are no integers) no snapshot is
-taken. The same state gives the same bytes, on every engine: their digest is a number that two machines can compare.
+A guest that is at rest is its memory, its mutable globals, its vat store and its tank; of a module whose state is
+elsewhere too (`Metered.has_hidden_state`: tables that change, segments that are dropped, globals that are no
+integers) no snapshot is taken. The same state gives the same bytes, on every engine: their digest is a number that
+two machines can compare.
 
-    one line of JSON: {"version", "module", "memory_bytes", "globals", "chunks", "store"}
+    one line of JSON: {"version", "module", "memory_bytes", "globals", "chunks", "store", "tank"}
     the chunks of 4 KiB that are not all zero, one after the other
 
 ``module`` is the digest of the instrumented module, ``globals`` are in the order of `Metered.state`, ``chunks`` are
-indices, ``store`` is the vat store's pairs in order.
+indices, ``store`` is the vat store's pairs in order, ``tank`` what `Tank.dump` gave, or null.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from kernel_py.wasm.engine import Instance
 from kernel_py.wasm.metering import Metered
 from kernel_py.wire import canonical
 from kernel_py.wire.errors import HostFault
+from kernel_py.wire.meters import Tank
 
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
 CHUNK_BYTES = 4_096
 _ZERO = bytes(CHUNK_BYTES)
 
@@ -37,7 +39,7 @@ class SnapshotStore(Protocol):
     def get_next_key(self, prior: str) -> str | None: ...
 
 
-def take_snapshot(instance: Instance, module: Metered, store: SnapshotStore) -> bytes:
+def take_snapshot(instance: Instance, module: Metered, store: SnapshotStore, tank: Tank | None = None) -> bytes:
     """The state of a guest at rest. Nothing changes.
 
     Raises:
@@ -54,11 +56,14 @@ def take_snapshot(instance: Instance, module: Metered, store: SnapshotStore) -> 
         "globals": [instance.get_global(each.name) for each in module.state],
         "chunks": chunks,
         "store": _pairs(store),
+        "tank": None if tank is None else tank.dump(),
     }
     return canonical.dump(head).encode() + b"\n" + b"".join(_chunk(memory, index) for index in chunks)
 
 
-def restore_snapshot(data: bytes, instance: Instance, module: Metered, store: SnapshotStore) -> None:
+def restore_snapshot(
+    data: bytes, instance: Instance, module: Metered, store: SnapshotStore, tank: Tank | None = None
+) -> None:
     """Put a state into a fresh instance of the same module, none of whose code ran, and into an empty store.
 
     Raises:
@@ -76,6 +81,8 @@ def restore_snapshot(data: bytes, instance: Instance, module: Metered, store: Sn
         instance.set_global(each.name, value)
     for key, value in head["store"]:
         store.set(key, value)
+    if tank is not None and head["tank"] is not None:
+        tank.load(head["tank"])
 
 
 def _parse_head(text: bytes, module: Metered) -> dict[str, Any]:
@@ -85,12 +92,13 @@ def _parse_head(text: bytes, module: Metered) -> dict[str, Any]:
         raise SnapshotError(f"the snapshot is damaged: {error}") from error
     match head:
         case {
-            "version": 1,
+            "version": 2,
             "module": str(digest),
             "memory_bytes": int(),
             "globals": list(values),
             "chunks": list(),
             "store": list(),
+            "tank": None | [_, _],
         }:
             if digest != module.digest:
                 raise SnapshotError(f"the snapshot is of the module {digest}, and this one is {module.digest}")

@@ -28,6 +28,7 @@ from kernel_py.wasm.snapshots import SnapshotError, restore_snapshot, take_snaps
 from kernel_py.wire import canonical
 from kernel_py.wire.errors import HostFault, InvalidModule
 from kernel_py.wire.limits import DEFAULT_LIMITS, Limits
+from kernel_py.wire.meters import Tank, find_meter
 from kernel_py.wire.outcome import Outcome
 from kernel_py.wire.protocol import VatSpec
 
@@ -54,7 +55,8 @@ class WasmSupervisor:
         self._engine = engine
         self._prepare = prepare
         self._limits = limits
-        self._gas = wasm_limits.gas_delivery
+        self._gas_max = self._gas = wasm_limits.gas_delivery
+        self._set_meter(spec)
         self._stack = wasm_limits.stack_slots_max
         self._calls = HostCalls(store, limits)
         self._module: Metered | None = None
@@ -86,29 +88,33 @@ class WasmSupervisor:
         """
         text = canonical.dump([number, time_ms, delivery]).encode()
         is_start = self._instance is None
+        is_message = isinstance(delivery, list) and delivery[:1] == ["message"]
+        units = self._gas_max if self._tank is None else self._tank.open(time_ms, is_message=is_message)
+        self._gas = min(self._gas_max, units)
         self._calls.begin()
         try:
             status = self._run(text)
         except GuestFault as fault:
             if fault.fault_class is not FaultClass.DETERMINISTIC:
                 raise
-            return self._stopped(fault, is_start=is_start)
+            return self._stopped(fault, is_start=is_start)._replace(meter=self._close_meter())
         except InvalidModule as error:
-            return Outcome(f"{self._spec.main}: {error}", [], [])
+            return Outcome(f"{self._spec.main}: {error}", [], [], meter=self._close_meter())
         console = self._calls.take_console()
+        meter = self._close_meter()
         if status:
-            return Outcome(self._calls.failure_text(status), [], console)
-        return Outcome(None, self._calls.take_batch(), console)
+            return Outcome(self._calls.failure_text(status), [], console, meter=meter)
+        return Outcome(None, self._calls.take_batch(), console, meter=meter)
 
     def take_snapshot(self) -> bytes:
-        """The vat's state between two deliveries, with its store.
+        """The vat's state between two deliveries, with its store and its tank.
 
         Raises:
             SnapshotError: it has not been started, or some of its state cannot be taken.
         """
         if self._instance is None or self._module is None:
             raise SnapshotError("a vat that is not started has no state")
-        return take_snapshot(self._instance, self._module, self._store)
+        return take_snapshot(self._instance, self._module, self._store, self._tank)
 
     def restore_snapshot(self, data: bytes) -> None:
         """Be where a snapshot was taken, instead of being started; the vat must be fresh, and its store empty.
@@ -120,7 +126,7 @@ class WasmSupervisor:
         if self._instance is not None:
             raise SnapshotError("only a fresh vat can be restored")
         instance, module = self._instantiate()
-        restore_snapshot(data, instance, module, self._store)
+        restore_snapshot(data, instance, module, self._store, self._tank)
 
     def look(self, expression: str | None) -> dict[str, object]:
         """There is nothing in a module's memory that could be shown as Python."""
@@ -132,6 +138,7 @@ class WasmSupervisor:
         if self._instance is not None:
             self._instance.close()
         self._spec = spec
+        self._set_meter(spec)
         self._module = self._instance = None
         return self
 
@@ -140,6 +147,17 @@ class WasmSupervisor:
 
     def resume(self, delivered: int) -> None:
         """A snapshot has the store in it."""
+
+    def _set_meter(self, spec: VatSpec) -> None:
+        config = find_meter(spec)
+        self._tank = None if config is None else Tank(config)
+
+    def _close_meter(self) -> tuple[int, int | None]:
+        used = self.gas_used
+        if self._tank is None:
+            return used, None
+        self._tank.close(used)
+        return used, self._tank.left
 
     def close(self) -> None:
         if self._instance is not None:

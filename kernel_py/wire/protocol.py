@@ -35,7 +35,8 @@ Vat to kernel:
     ["ready", delivered]
         All entries were replayed.
     ["done", number, ["ok", null] | ["error", text] | ["poison", text], [syscall, ...], usage]
-        A delivery's outcome and its whole batch. `usage` is {"memory_bytes": int | null, "console": [text, ...]}.
+        A delivery's outcome and its whole batch. `usage` is {"memory_bytes": int | null, "console": [text, ...]}, and
+        of a metered vat "meter": [used, left]: units that this delivery has used, and those in the tank or null.
     ["digest", delivered, digest]
         Of the heap, at a "check".
     ["seen", {"value", "type", "error", "console"} | {"objects", "store", "left_out"}]
@@ -61,6 +62,11 @@ PROTOCOL_VERSION = 1
 PACKAGES_PATH = "<packages>"
 """Among a vat's files: ``{vat's name: [folder, ...]}``, the folders of the packages that it may import. No other file
 can have this path."""
+
+
+METERS_PATH = "<meters>"
+"""Among a vat's files: ``{vat's name or source file: meter or null}``, see `kernel_py.wire.meters`. No other file can
+have this path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,7 @@ class Usage(NamedTuple):
 
     memory_bytes: int | None = None
     console: tuple[str, ...] = ()
+    meter: tuple[int, int | None] | None = None
 
 
 class Done(NamedTuple):
@@ -277,7 +284,8 @@ def _parse_usage(usage: object, limits: Limits) -> Usage:
     if not isinstance(usage, dict) or not isinstance(console, list):
         return Usage()
     memory_bytes = usage.get("memory_bytes")
-    if not console and memory_bytes is None:
+    meter = _parse_meter(usage.get("meter"))
+    if not console and memory_bytes is None and meter is None:
         return Usage()
     lines: list[str] = []
     room = limits.console_chars_max
@@ -286,7 +294,15 @@ def _parse_usage(usage: object, limits: Limits) -> Usage:
             break
         lines.append(line[:room])
         room -= len(line)
-    return Usage(memory_bytes if isinstance(memory_bytes, int) else None, tuple(lines))
+    return Usage(memory_bytes if isinstance(memory_bytes, int) else None, tuple(lines), meter)
+
+
+def _parse_meter(value: object) -> tuple[int, int | None] | None:
+    match value:
+        case [int(used), None | int() as left]:
+            return used, left
+        case _:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

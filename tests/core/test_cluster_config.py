@@ -9,8 +9,10 @@ import pytest
 
 from kernel_py.core.cluster_config import ClusterConfig, ServiceConfig, VatConfig, parse_cluster, reparse_cluster
 from kernel_py.core.services.service import NO_CONFIG
+from kernel_py.wire import canonical
 from kernel_py.wire.errors import RequestError
 from kernel_py.wire.limits import DEFAULT_LIMITS
+from kernel_py.wire.protocol import METERS_PATH
 
 CONFIG = {"bootstrap": "a", "vats": {"a": {"source": "a.py"}}}
 FILES = {"a.py": "x = 1"}
@@ -50,6 +52,32 @@ def test_everything_given_is_kept_in_order() -> None:
     assert [vat.name for vat in parsed.vats] == ["b", "a"]
     assert parsed.vats[0] == VatConfig("b", "lib/b.py", "worker", {"n": 1}, is_critical=True)
     assert parsed.files == '{"lib/b.py":"\\u00fc\\ud800","z.txt":""}'
+
+
+def test_meters_lie_among_the_files() -> None:
+    meter = {"delivery": 1e6, "tank": 10**15}
+    config = {
+        "bootstrap": "a",
+        "vats": {"a": {"source": "a.py", "meter": meter}, "b": {"source": "a.py"}},
+        "bundles": {"c": {"source": "a.py", "meter": {"delivery": 5}}},
+    }
+    meters = canonical.load(canonical.load(parse(config).files)[METERS_PATH])
+    assert canonical.dump(meters) == '{"a":{"delivery":1000000,"tank":1000000000000000},"a.py":{"delivery":5},"b":null}'
+
+
+@pytest.mark.parametrize(
+    "meter, path, message",
+    [
+        ({}, "config.vats.a.meter", "'delivery' is missing"),
+        ({"delivery": 0}, "config.vats.a.meter.delivery", "must be at least 1, not 0"),
+        ({"delivery": 1, "tank": 10**15 + 1}, "config.vats.a.meter.tank", "must be at most 1000000000000000"),
+        ({"delivery": 1, "fill": 1}, "config.vats.a.meter.fill", "unknown field; known are delivery, tank"),
+    ],
+)
+def test_a_wrong_meter_is_refused(meter: dict[str, Any], path: str, message: str) -> None:
+    with pytest.raises(RequestError, match=message) as caught:
+        parse({"bootstrap": "a", "vats": {"a": {"source": "a.py", "meter": meter}}})
+    assert caught.value.path == path
 
 
 def test_the_order_of_files_does_not_matter() -> None:

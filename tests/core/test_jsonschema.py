@@ -45,6 +45,7 @@ def _schemas(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
             "enum": st.lists(st.sampled_from(["a", "alice", "x.py", ""]), min_size=1, max_size=3, unique=True),
             "pattern": st.sampled_from([r"\.py$", "^[a-z]+$", "^$", "l"]),
             "minimum": st.integers(-1, 3),
+            "maximum": st.integers(-1, 3),
             "minLength": st.integers(0, 3),
             "maxLength": st.integers(0, 5),
             "items": inner,
@@ -92,6 +93,10 @@ _CONFIGS = st.fixed_dictionaries(
                     "source": st.sampled_from(["a.py", "a.js", 7]),
                     "kind": st.sampled_from(["iframe", "worker", "wasm", None]),
                     "parameters": _INSTANCES,
+                    "meter": st.fixed_dictionaries(
+                        {"delivery": st.sampled_from([1, 0, 10**15, 10**15 + 1, 2.0, True])},
+                        optional={"tank": st.sampled_from([1, -1, "1"]), "extra": st.just(1)},
+                    ),
                     "extra": st.just(1),
                 },
             ),

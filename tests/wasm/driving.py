@@ -32,12 +32,14 @@ class DrivenWasm:
         make_store: Any = VatStore,
         limits: Limits = DEFAULT_LIMITS,
         wasm_limits: WasmLimits = DEFAULT_WASM_LIMITS,
+        meter: dict[str, int] | None = None,
         start: bool = True,
     ) -> None:
         self.engine = engine
-        self.spec = protocol.VatSpec(
-            "v1", 0, "tested", "seed", "vat.wasm", {"vat.wasm": base64.b64encode(code).decode()}
-        )
+        files = {"vat.wasm": base64.b64encode(code).decode()}
+        if meter is not None:
+            files[protocol.METERS_PATH] = canonical.dump({"tested": meter})
+        self.spec = protocol.VatSpec("v1", 0, "tested", "seed", "vat.wasm", files)
         self.session: Any = self._open_session(make_store=make_store, limits=limits, wasm_limits=wasm_limits)
         self.number = 0
         self.usage: dict[str, Any] = {}

@@ -19,7 +19,8 @@ from kernel_py.vat.store import VatStore
 from kernel_py.wasm.limits import DEFAULT_WASM_LIMITS
 from kernel_py.wasm.snapshots import SnapshotError, take_snapshot
 from kernel_py.wasm.supervisor import WasmSupervisor
-from kernel_py.wire.protocol import VatSpec
+from kernel_py.wire import canonical
+from kernel_py.wire.protocol import METERS_PATH, VatSpec
 from tests.vat.driving import TIME_MS, capdata, message
 from tests.wasm.sources import load, load_metered
 
@@ -40,8 +41,10 @@ def engine():
     engine.close()
 
 
-def make_vat(engine, name, limits=DEFAULT_WASM_LIMITS):
+def make_vat(engine, name, limits=DEFAULT_WASM_LIMITS, meter=None):
     files = {"vat.wasm": base64.b64encode(GUESTS[name]).decode()}
+    if meter is not None:
+        files[METERS_PATH] = canonical.dump({"tested": meter})
     spec = VatSpec("v1", 0, "tested", "seed", "vat.wasm", files)
     return WasmSupervisor(spec, VatStore(), engine, make_preparer(limits), wasm_limits=limits)
 
@@ -52,8 +55,8 @@ def start(engine, name, **options):
     return vat
 
 
-def restored(engine, name, data):
-    vat = make_vat(engine, name)
+def restored(engine, name, data, **options):
+    vat = make_vat(engine, name, **options)
     vat.restore_snapshot(data)
     return vat
 
@@ -167,7 +170,7 @@ def test_a_snapshot_of_another_pass_is_refused(engine):
         lambda data: data + b"x",
         lambda data: b"",
         lambda data: b"{}\n",
-        lambda data: data.replace(b'"version":1', b'"version":2'),
+        lambda data: data.replace(b'"version":2', b'"version":3'),
         lambda data: b"[" * 1_000,
         lambda data: data.replace(b'"globals":[', b'"globals":[1,'),
     ],
@@ -176,3 +179,13 @@ def test_a_damaged_snapshot_is_refused(engine, change):
     data = start(engine, "c").take_snapshot()
     with pytest.raises(SnapshotError):
         restored(engine, "c", change(data))
+
+
+def test_a_restored_vat_has_what_is_left_in_its_tank(engine):
+    meter = {"delivery": 50_000, "tank": 60_000, "refill_per_second": 1_000}
+    vat = start(engine, "c", meter=meter)
+    again = restored(engine, "c", vat.take_snapshot(), meter=meter)
+    assert again.take_snapshot() == vat.take_snapshot()
+    outcomes = [each.deliver(2, TIME_MS + 50, message("o+0", "increment")) for each in (vat, again)]
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0].meter[1] < 60_000

@@ -208,6 +208,31 @@ def test_memory_does_not_grow_beyond_the_limit(engine):
     assert vat.told("m") == ["-1"]
 
 
+# Meters ----------------------------------------------------------------------------------------
+
+
+def test_gas_is_told(vat):
+    vat.told("y")
+    used, left = vat.usage["meter"]
+    assert 0 < used < 10_000
+    assert left is None
+
+
+def test_a_meter_lowers_the_gas_of_a_delivery(engine):
+    vat = DrivenWasm(engine, PUPPET, meter={"delivery": 50_000})
+    assert vat.call("l")[:2] == ("poison", "out of gas: a delivery has 50,000")
+
+
+def test_a_tank_is_for_all_messages_together(engine):
+    vat = DrivenWasm(engine, PUPPET, meter={"delivery": 50_000, "tank": 60_000, "refill_per_second": 1_000_000})
+    first = vat.call("s", "['subscribe','p-7']")
+    left = vat.usage["meter"][1]
+    assert first[0] == "ok"
+    assert left < 60_000
+    vat.told("y")
+    assert vat.usage["meter"][1] == left + 1_000 - vat.usage["meter"][0]  # a millisecond later
+
+
 # The host's failures ---------------------------------------------------------------------------
 
 

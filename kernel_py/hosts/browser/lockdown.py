@@ -20,6 +20,8 @@ import time
 import types
 from typing import Any
 
+from kernel_py.vat.meter import hide_monitoring
+
 _ROOTS_CUT = ("js", "pyodide_js", "pyodide", "_pyodide", "_pyodide_core", "micropip")
 """Top-level packages that reach JavaScript."""
 
@@ -65,6 +67,7 @@ def cut_bridge() -> None:
         clear_extension(name, name)
     del clear_extension
     _empty_main()
+    hide_monitoring()
     sys.path_importer_cache.clear()
     gc.collect()
     _check_nothing_left(js_types)

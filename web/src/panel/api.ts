@@ -95,6 +95,8 @@ export interface VatStatus {
   readonly inflight: boolean;
   /** Null while the vat is not in memory, or has not said. */
   readonly memoryBytes: number | null;
+  /** What its meter says, for people; "" if it has none. */
+  readonly meter: string;
   /** How its realm is: "ready", "creating", ...; "" while it has none. */
   readonly realm: string;
   /** Why the vat cannot be brought back; or "". */
@@ -325,10 +327,17 @@ function parseVat(value: unknown): VatStatus {
     queued: parseInteger(fields, "queued"),
     inflight: parseBoolean(fields, "inflight"),
     memoryBytes: typeof memory === "number" ? memory : null,
+    meter: Array.isArray(fields["meter"]) ? describeMeter(fields["meter"]) : "",
     realm: optionalText(fields, "realm"),
     fault: optionalText(fields, "fault"),
     root: optionalText(fields, "root"),
   };
+}
+
+/** What the last delivery has used, and what is left in the tank. */
+function describeMeter([used, left]: readonly unknown[]): string {
+  const tank = typeof left === "number" ? `, ${left.toLocaleString("en")} left` : "";
+  return typeof used === "number" ? `${used.toLocaleString("en")} units${tank}` : "";
 }
 
 function parseObjectsPage(value: unknown): ObjectsPage {

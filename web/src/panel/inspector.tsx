@@ -208,6 +208,7 @@ function VatView({ vat }: { readonly vat: VatStatus }): VNode {
           {vat.inflight ? `yes${busyMs === null ? "" : `, for ${formatDuration(busyMs)}`}` : "no"}
         </Fact>
         <Fact name="Memory">{formatBytes(vat.memoryBytes)}</Fact>
+        {vat.meter !== "" && <Fact name="Last delivery">{vat.meter}</Fact>}
         <Fact name="Incarnation">{formatCount(vat.incarnation)}</Fact>
         {vat.realm !== "" && <Fact name="Realm">{vat.realm}</Fact>}
       </dl>

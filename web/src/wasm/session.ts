@@ -11,9 +11,13 @@ import { dump, dumpSorted, load } from "./json.ts";
 import { LIMITS, type Limits } from "./limits.ts";
 import type { Prepared } from "./prepared.ts";
 import { TextStore } from "./store.ts";
+import { findMeter, type Meter } from "./tank.ts";
 import { WasmVat, type Outcome } from "./wasm_vat.ts";
 
 const PROTOCOL_VERSION = 1;
+
+/** As in `kernel_py.wire.protocol`. */
+const METERS_PATH = "<meters>";
 
 /** Instruments a module, given in base64. Rejects if that could not be done, through no fault of the module. */
 export type Prepare = (module: string) => Promise<Prepared>;
@@ -25,6 +29,7 @@ interface Spec {
   readonly incarnation: number;
   readonly name: string;
   readonly main: string;
+  readonly meter: Meter | null;
   /** The main file. */
   readonly module: string;
 }
@@ -113,7 +118,7 @@ export class WasmSession {
   async #start(spec: Spec): Promise<string | null> {
     if (this.#phase !== "fresh") return this.#fail("this realm is a vat already; a new vat needs a new realm");
     this.#spec = spec;
-    this.#vat = new WasmVat(spec.main, await this.#prepare(spec.module), new TextStore(), this.#limits);
+    this.#vat = new WasmVat(spec, await this.#prepare(spec.module), new TextStore(), this.#limits);
     this.#phase = "replaying";
     return null;
   }
@@ -124,7 +129,7 @@ export class WasmSession {
     if (spec.vat !== vat || spec.incarnation !== incarnation + 1)
       return this.#fail(`incarnation ${spec.incarnation} of ${spec.vat} cannot follow ${incarnation}`);
     this.#spec = spec;
-    this.#vat = this.#vat.succeed(spec.main, await this.#prepare(spec.module));
+    this.#vat = this.#vat.succeed(spec, await this.#prepare(spec.module));
     return null;
   }
 
@@ -188,8 +193,8 @@ export class WasmSession {
     return this.#vat.deliver(number, timeMs, delivery);
   }
 
-  #describeUsage({ console }: Outcome): object {
-    return { memory_bytes: this.#vat?.memory?.buffer.byteLength ?? null, console };
+  #describeUsage({ console, meter }: Outcome): object {
+    return { memory_bytes: this.#vat?.memory?.buffer.byteLength ?? null, console, meter };
   }
 
   #fail(reason: string): string {
@@ -211,12 +216,15 @@ function parseSpec(value: unknown): Spec {
   const fields = parseFields(value, "the specification of a vat");
   if (fields["protocol"] !== PROTOCOL_VERSION) throw new ParseError(`not of protocol ${PROTOCOL_VERSION}`);
   const main = parseText(fields, "main");
+  const name = parseText(fields, "name");
+  const files = parseFields(fields["files"], "files");
   return {
     vat: parseText(fields, "vat"),
     incarnation: parseInteger(fields, "incarnation"),
-    name: parseText(fields, "name"),
+    name,
     main,
-    module: parseText(parseFields(fields["files"], "files"), main),
+    meter: METERS_PATH in files ? findMeter(parseText(files, METERS_PATH), name, main) : null,
+    module: parseText(files, main),
   };
 }
 

@@ -15,6 +15,7 @@ import { dump } from "./json.ts";
 import type { Limits } from "./limits.ts";
 import type { Prepared } from "./prepared.ts";
 import type { TextStore } from "./store.ts";
+import { Tank, type Meter } from "./tank.ts";
 
 /** Names of what the instrumentation exports, as in `kernel_py.wasm.metering`. */
 const GAS = "kernel:gas";
@@ -29,11 +30,19 @@ export interface Outcome {
   readonly poison: string | null;
   readonly syscalls: readonly unknown[];
   readonly console: readonly string[];
+  /** Gas that the delivery has used, and what is left in the tank, if there is one. */
+  readonly meter: readonly [used: number, left: number | null];
 }
 
 interface Instance extends Guest {
   readonly stack: WebAssembly.Global<"i32">;
   readonly exports: WebAssembly.Exports;
+}
+
+/** What is known of a vat's module besides itself. `main`: its name, for errors. */
+export interface Code {
+  readonly main: string;
+  readonly meter: Meter | null;
 }
 
 /** One incarnation of one wasm vat. */
@@ -43,11 +52,14 @@ export class WasmVat {
   readonly #store: TextStore;
   readonly #limits: Limits;
   readonly #calls: HostCalls;
+  readonly #tank: Tank | null;
+  /** Gas of the present delivery. */
+  #gas = 0;
   #instance: Instance | null = null;
 
-  /** `main`: the name of the module, for errors. */
-  constructor(main: string, prepared: Prepared, store: TextStore, limits: Limits) {
+  constructor({ main, meter }: Code, prepared: Prepared, store: TextStore, limits: Limits) {
     this.#main = main;
+    this.#tank = meter === null ? null : new Tank(meter);
     this.#prepared = prepared;
     this.#store = store;
     this.#limits = limits;
@@ -56,13 +68,13 @@ export class WasmVat {
   }
 
   /** The next incarnation: its module, with a fresh memory and the store that there is. */
-  succeed(main: string, prepared: Prepared): WasmVat {
-    return new WasmVat(main, prepared, this.#store, this.#limits);
+  succeed(code: Code, prepared: Prepared): WasmVat {
+    return new WasmVat(code, prepared, this.#store, this.#limits);
   }
 
   /** What the last delivery has used. */
   get gasUsed(): number {
-    return this.#instance === null ? 0 : this.#limits.gas_delivery - Number(this.#instance.gas.value);
+    return this.#instance === null ? 0 : this.#gas - Number(this.#instance.gas.value);
   }
 
   /** The guest's memory, or null before the start. */
@@ -71,6 +83,14 @@ export class WasmVat {
   }
 
   deliver(number: number, timeMs: number, delivery: unknown): Outcome {
+    const isMessage = Array.isArray(delivery) && delivery[0] === "message";
+    this.#gas = Math.min(this.#limits.gas_delivery, this.#tank?.open(timeMs, isMessage) ?? Infinity);
+    const outcome = this.#carryOut(number, timeMs, delivery);
+    this.#tank?.close(this.gasUsed);
+    return { ...outcome, meter: [this.gasUsed, this.#tank?.left ?? null] };
+  }
+
+  #carryOut(number: number, timeMs: number, delivery: unknown): Omit<Outcome, "meter"> {
     const isStart = this.#instance === null;
     this.#calls.begin();
     try {
@@ -105,7 +125,7 @@ export class WasmVat {
   }
 
   #refill(instance: Instance): Instance {
-    instance.gas.value = BigInt(this.#limits.gas_delivery);
+    instance.gas.value = BigInt(this.#gas);
     instance.stack.value = this.#limits.stack_slots_max;
     return instance;
   }
@@ -147,9 +167,9 @@ export class WasmVat {
 
   #explain(instance: Instance, thrown: unknown): Stop {
     const trap = explainTrap(thrown);
-    const { gas_delivery, stack_slots_max } = this.#limits;
+    const { stack_slots_max } = this.#limits;
     if (instance.gas.value < 0n)
-      return new Stop(`out of gas: a delivery has ${gas_delivery.toLocaleString("en")}`, trap.frames);
+      return new Stop(`out of gas: a delivery has ${this.#gas.toLocaleString("en")}`, trap.frames);
     if (instance.stack.value < 0)
       return new Stop(
         `calls nest too deeply: there is room for ${stack_slots_max.toLocaleString("en")} slots`,
