@@ -7,6 +7,9 @@ import base64
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+pytest.importorskip("resource", reason="it is not in Pyodide")
 from kernel_py.hosts.native.native_host import NativeKernel
 
 VATS = Path(__file__).parent / "vats"

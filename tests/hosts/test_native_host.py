@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("resource", reason="it is not in Pyodide")
 from kernel_py.hosts.native.native_host import NativeKernel
 from tests.hosts.native_driver import CONFINED, NODE, PYTHON, WASM, launch, open_kernel, run_native, send
 

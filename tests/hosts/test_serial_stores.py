@@ -13,6 +13,8 @@ import pytest
 
 from kernel_py.core.archive import export_archive
 from kernel_py.hosts.memory import MemoryHost, run_now
+
+pytest.importorskip("resource", reason="it is not in Pyodide")
 from kernel_py.hosts.native.native_host import NativeKernel
 from kernel_py.hosts.native.sqlite_store import SqliteBackend
 from scripts.examples import EXAMPLES, read_example
