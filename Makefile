@@ -53,8 +53,8 @@ unit: $(VENV) $(NODE) confined ## unit tests on CPython; ARGS="-k word" and the 
 unit-pyodide: $(VENV) $(NODE) ## the same unit tests inside Pyodide
 	@node scripts/pyodide_tests.mjs -m "not soak and not oracle and not native" $(ARGS)
 
-e2e: browser ## end-to-end tests: a real Chromium with the real extension
-	@$(PYTEST) e2e -m "not soak" $(ARGS)
+e2e: browser ## end-to-end tests: a real Chromium with the real extension; ARGS="e2e/test_x.py" for one file
+	@$(PYTEST) $(if $(findstring e2e/,$(ARGS)),,e2e) -m "not soak" $(ARGS)
 
 soak: $(VENV) $(NODE) ## the tests that take hours, with other seeds each round; ARGS="--hours 8"
 	@$(BIN)/python -m scripts.soak $(ARGS)
