@@ -16,6 +16,8 @@ import pytest
 from kernel_py.core.kernel import Kernel
 from kernel_py.hosts.loading import Loading
 from kernel_py.hosts.native.heap_lines import HeapLines
+
+pytest.importorskip("resource", reason="it is not in Pyodide")
 from kernel_py.hosts.native.node_program import make_realm_program
 from kernel_py.hosts.native.sqlite_store import SqliteBackend
 from kernel_py.wire import canonical, protocol
