@@ -351,20 +351,25 @@ class Kernel:
         else:
             self._clusters.end_vat(vat, end)
 
-    def worker_died(self, vat: str, fault: HostFault) -> None:
+    def worker_died(self, vat: str, fault: HostFault, *, is_suspect: bool = True) -> None:
         """The worker died under a delivery: try again, and after the last attempt reject the message.
 
         The vat is not to blame. The host has restored it, or will, to before the delivery. If more deliveries were in
         flight, any may be the cause: from then on they go one by one. A delivery that cannot be rejected (a start, a
         notify) ends the vat, or the upgrade that it is in, after the last attempt.
+
+        Args:
+            is_suspect: whether the delivery may have to do with it; if not, this was no attempt.
         """
         inflight = self._find_first(vat)
         if inflight is None:
             return
         reason = cut_middle(str(fault), self._limits.error_chars_max)
         self._log.fault(vat, type(fault).__name__, reason)
-        if inflight.attempts < self._limits.delivery_attempts_max:
-            self._transact(lambda: self._retry(vat, inflight))
+        if not is_suspect:
+            self._transact(lambda: self._retry(vat, inflight, inflight.attempts))
+        elif inflight.attempts < self._limits.delivery_attempts_max:
+            self._transact(lambda: self._retry(vat, inflight, inflight.attempts + 1))
         elif inflight.kind is ItemKind.MESSAGE:
             error = f"the worker of {vat} died {inflight.attempts} times under this message: {reason}"
             self._transact(lambda: self._reject_inflight(vat, error))
@@ -381,10 +386,10 @@ class Kernel:
         assert isinstance(record, schema.Inflight)
         return record
 
-    def _retry(self, vat: str, inflight: schema.Inflight) -> None:
+    def _retry(self, vat: str, inflight: schema.Inflight, attempts: int) -> None:
         self._cranks.recall(vat)
         row = schema.inflight_row(vat, inflight.number)
-        self._state.set(schema.INFLIGHT, row, inflight._replace(attempts=inflight.attempts + 1))
+        self._state.set(schema.INFLIGHT, row, inflight._replace(attempts=attempts))
         self._outbox.deliveries.append(_deliver(vat, inflight))
 
     def _reject_inflight(self, vat: str, error: str) -> None:

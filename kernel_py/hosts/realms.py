@@ -338,11 +338,13 @@ class Realms:
             return
         if link.state is LinkState.RESTORING and link.snapshot is not None and link.failures:
             self.kernel.snapshot_unusable(vat, link.snapshot.delivered, f"the realm died of it: {fault}")
+        # A delivery that the realm was never given has not killed it; but nobody waits for ever for a realm.
+        is_suspect = bool(link.sent) or link.failures >= self._limits.delivery_attempts_max
         had_delivery = bool(link.sent or link.waiting)
         self._abandon(vat, link)
         link.failures += 1
         if had_delivery:
-            self.kernel.worker_died(vat, fault)
+            self.kernel.worker_died(vat, fault, is_suspect=is_suspect)
 
     def _create(self, vat: str, link: Link) -> None:
         record = self.kernel.get_vat(vat)

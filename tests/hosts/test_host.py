@@ -187,6 +187,20 @@ async def test_a_message_that_kills_its_worker_each_time_is_rejected_and_the_vat
 
 
 @in_world
+async def test_realms_that_die_before_they_have_the_message_are_not_laid_at_its_door(
+    world: World, asker: Asker
+) -> None:
+    cluster = await asker.launch(FILES, a=CELL)
+    world.realm_s = 1.0
+    world.kill_realm("v1")
+    adding = asyncio.ensure_future(asker.send(cluster["root"], "add", "'x'"))
+    for _ in range(3):
+        await asyncio.sleep(0.5)
+        world.kill_realm("v1")
+    assert await adding == "1"
+
+
+@in_world
 async def test_a_vat_whose_transcript_is_damaged_stays_offline_alone_and_says_so(world: World, asker: Asker) -> None:
     cluster = await asker.launch(FILES, a=CELL, b=CELL)
     await asker.send(cluster["root"], "relay", "'b', 'x'")
