@@ -20,7 +20,7 @@ BUILD := dist/.stamp
 BUILD_SOURCES = $(shell find kernel_py web extension examples -type f -not -path '*/__pycache__/*') \
 	$(wildcard *.config.* tsconfig*.json package.json)
 
-.PHONY: help run test setup browser confined chromium lint format unit unit-pyodide e2e soak bench docs lock clean
+.PHONY: help run test setup browser confined chromium lint format unit unit-pyodide e2e soak chaos bench docs lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -58,6 +58,9 @@ e2e: browser ## end-to-end tests: a real Chromium with the real extension; ARGS=
 
 soak: $(VENV) $(NODE) ## the tests that take hours, with other seeds each round; ARGS="--hours 8"
 	@$(BIN)/python -m scripts.soak $(ARGS)
+
+chaos: browser ## kill everything in the browser, 10,000 times; ARGS="--minutes 20 --seed 7"
+	@$(BIN)/python -m scripts.chaos $(ARGS)
 
 bench: setup ## measure, in the browser and in memory
 	@$(BIN)/python -m bench $(ARGS)

@@ -19,6 +19,7 @@ CLIENT_SCRIPT = """
   const SILENCE_MS = 4000;
   const calls = new Map();
   const answers = new Map();
+  const kept = new Map();
   const events = [];
   let port = null;
   let isSubscribed = false;
@@ -37,9 +38,13 @@ CLIENT_SCRIPT = """
       const call = calls.get(message.id);
       if (!call) return;
       calls.delete(message.id);
-      write({ method: "ack", params: { id: message.id } });
       const answer = { ...message, ms: performance.now() - call.startedMs };
-      answers.set(message.id, answer);
+      if (call.isKept) {
+        kept.set(message.id, answer);
+      } else {
+        write({ method: "ack", params: { id: message.id } });
+        answers.set(message.id, answer);
+      }
       call.resolve(answer);
     });
     port.onDisconnect.addListener(() => {
@@ -61,11 +66,11 @@ CLIENT_SCRIPT = """
     events,
     get reconnects() { return reconnects; },
     /** Makes a request; resolves to the whole answer, with the milliseconds that it took. */
-    request(id, method, params) {
+    request(id, method, params, isKept = false) {
       return new Promise((resolve) => {
         const request = { id, method, params };
         const isOpen = port !== null;
-        calls.set(id, { request, resolve, startedMs: performance.now() });
+        calls.set(id, { request, resolve, isKept, startedMs: performance.now() });
         if (isOpen) write(request);
         else open();
       });
@@ -74,6 +79,13 @@ CLIENT_SCRIPT = """
     async answer(id) {
       while (!answers.has(id)) await new Promise((resolve) => setTimeout(resolve, 5));
       return answers.get(id);
+    },
+    /** The answers to kept requests since the last time, by id. Only now they are acknowledged. */
+    take() {
+      const taken = Object.fromEntries(kept);
+      for (const id of kept.keys()) write({ method: "ack", params: { id } });
+      kept.clear();
+      return taken;
     },
     async disconnected() { while (port) await new Promise((resolve) => setTimeout(resolve, 100)); },
     get unanswered() { return calls.size; },
@@ -126,6 +138,17 @@ class Control:
         if "error" in answer:
             raise ControlError(answer["error"])
         return answer["result"]
+
+    def ask(self, key: str, method: str, params: dict[str, Any]) -> None:
+        """Make a request without waiting, whose answer `take` gives: none is lost if the browser dies before that."""
+        self.evaluate(
+            f"void controlClient.request({json.dumps(key)}, {json.dumps(method)}, {json.dumps(params)}, true)"
+        )
+
+    def take(self) -> dict[str, dict[str, Any]]:
+        """The answers that have come to what was asked, by key; each is given once."""
+        answers: dict[str, dict[str, Any]] = self.evaluate("controlClient.take()")
+        return answers
 
     def launch(self, files: dict[str, str], vats: dict[str, Any], bootstrap: str = "") -> dict[str, Any]:
         """Launch a cluster; `vats` is that part of its config."""

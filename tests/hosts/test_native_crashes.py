@@ -7,6 +7,7 @@ lines that the program has printed, so that a failure comes again.
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import os
 import random
@@ -17,11 +18,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.native
+
+WORKER_KILL_CHANCE = 0.1
+"""That a line which the program prints is the last of a worker."""
 
 PAYMENTS = 12
 AMOUNT = 3
@@ -30,18 +35,32 @@ AMOUNT = 3
 class BankUnderFire:
     """The bank in a process that is killed, and clients that ask again."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, *options: str) -> None:
+        self.options = options
         self.store = folder / "bank.db"
         self.random = random.Random(seed)
         self.kills = 0
+        self.worker_kills = 0
 
     def start(self) -> subprocess.Popen[str]:
         program = [sys.executable, "-m", "kernel_py.hosts.native", "run", "--serve", "--store", str(self.store)]
+        program += self.options
         pipe = subprocess.PIPE
         return subprocess.Popen(program, cwd=ROOT, text=True, stdin=pipe, stdout=pipe, stderr=pipe)
 
-    def ask(self, requests: dict[str, dict[str, Any]], *, kills_max: int = 0) -> dict[str, Any]:
-        """Send requests by key until each is answered, over at most `kills_max` deaths of the kernel."""
+    def kill_worker(self, kernel: int) -> None:
+        """End the realm of one vat, if there is any: the processes that have none of their own."""
+        with contextlib.suppress(psutil.NoSuchProcess):  # one has just ended by itself
+            running = psutil.Process(kernel).children(recursive=True)
+            realms = [process for process in running if not process.children()]
+            if realms:
+                self.random.choice(realms).kill()
+                self.worker_kills += 1
+
+    def ask(
+        self, requests: dict[str, dict[str, Any]], *, kills_max: int = 0, worker_kills_max: int = 0
+    ) -> dict[str, Any]:
+        """Send requests by key until each is answered, over at most so many deaths of the kernel, and of workers."""
         answers: dict[str, Any] = {}
         kills_left = kills_max
         while len(answers) < len(requests):
@@ -60,6 +79,8 @@ class BankUnderFire:
                     answers[message["id"]] = message
                 if len(answers) == len(requests):
                     break
+                if self.worker_kills < worker_kills_max and self.random.random() < WORKER_KILL_CHANCE:
+                    self.kill_worker(process.pid)
                 if fuse is not None:
                     fuse -= 1
                     if fuse < 0:
@@ -78,11 +99,15 @@ class BankUnderFire:
         return dict(self.ask({key: request})[key]["result"])
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_payments_are_made_once_each_wherever_the_kernel_was_killed(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "options", "worker_kills"), [(0, (), 0), (1, (), 0), (2, ("--unconfined",), 6), (3, (), 6)]
+)
+def test_payments_are_made_once_each_whatever_was_killed(
+    tmp_path: Path, seed: int, options: tuple[str, ...], worker_kills: int
+) -> None:
     from kernel_py.hosts.native.cluster_files import read_cluster
 
-    bank = BankUnderFire(tmp_path, seed)
+    bank = BankUnderFire(tmp_path, seed, *options)
     launch = {"method": "launch", "params": read_cluster(ROOT / "examples/bank")}
     launched = bank.ask({"launch": launch}, kills_max=3)["launch"]["result"]
     root = launched["root"]
@@ -94,8 +119,9 @@ def test_payments_are_made_once_each_wherever_the_kernel_was_killed(tmp_path: Pa
         }
         for number in range(PAYMENTS)
     }
-    answers = bank.ask(requests, kills_max=5)
+    answers = bank.ask(requests, kills_max=5, worker_kills_max=worker_kills)
     assert bank.kills >= 5
+    assert (bank.worker_kills > 0) == (worker_kills > 0)
     paid = [ast.literal_eval(answer["result"]["value"]) for answer in answers.values()]
     assert len(set(paid)) == PAYMENTS
     audit = ast.literal_eval(bank.send(root, "audit")["value"])
