@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from e2e.harness.chaos import WEIGHTS, Chaos
 
 KILLS = 200
 SEED = 20
 
 
+@pytest.mark.soak
 def test_nothing_is_lost_or_done_twice_when_everything_is_killed_200_times(tmp_path: Path) -> None:
     chaos = Chaos(tmp_path, SEED)
     try:
