@@ -511,8 +511,8 @@ def files_of_the_machine(port):
 
 @probe
 def foreign_files(port):
-    """The file system is the realm's own, with Python in it and nothing else."""
-    return [path for path in os.listdir("/") if path not in {"dev", "home", "lib", "proc", "tmp"}]
+    """The file system is the realm's own, with Python in it, the store of a worker vat, and nothing else."""
+    return [path for path in os.listdir("/") if path not in {"dev", "home", "lib", "proc", "store", "tmp"}]
 
 
 @probe

@@ -140,7 +140,7 @@ def test_our_schemas_are_schemas(schema: dict[str, Any]) -> None:
         (
             {"bootstrap": "a", "vats": {"a": {"source": "a.py", "kind": "x"}}},
             "config.vats.a.kind",
-            "must be one of 'iframe', 'worker', 'wasm', 'confined', 'process', 'command', not 'x'",
+            "must be one of 'iframe', 'worker', 'wasm', 'confined', 'pyodide', 'process', 'command', not 'x'",
         ),
         (
             {"bootstrap": "a", "vats": {"a-1": {"source": "a.py", "more": 1}}},

@@ -341,7 +341,7 @@ def test_programs_are_vats_only_if_allowed(shell: Shell) -> None:
     said = shell.run("run", cluster, "--store", "s.db", code=1)
     assert said == (
         "Error: config.vats.main.kind: this host does not run vats of kind 'command'; it runs: iframe, worker, "
-        "confined, wasm, process\n"
+        "confined, pyodide, wasm, process\n"
     )
     shell.run("run", cluster, "--store", "s.db", "--quiet", "--allow-commands")
     assert shell.run("send", "ko20", "add", "1", "--store", "s.db", "--allow-commands") == "1\n"
