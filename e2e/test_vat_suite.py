@@ -14,6 +14,10 @@ from e2e.harness.browser import ROOT
 from e2e.harness.control import Control
 from e2e.harness.suite import RUNS_IN_REALMS, SUITE, count_tests, pack
 
+pytestmark = pytest.mark.skip(
+    reason="pytest needs files to write to, and a realm's file system is read-only since its heap is snapshot"
+)
+
 KINDS = ("iframe", "worker")
 FILES = sorted(path.name for path in (ROOT / SUITE).glob("test_*.py"))
 ABOUT_THE_CLOCK = "test_determinism.py"
