@@ -18,10 +18,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.conftest import ROOT
+
+pytest.importorskip("resource", reason="it is not in Pyodide")
+import psutil
 
 pytestmark = pytest.mark.native
 
