@@ -39,6 +39,10 @@ export interface Params {
   status: Readonly<Record<string, never>>;
   objects: { readonly vat?: string; readonly offset?: number; readonly limit?: number };
   promise: { readonly promise: string };
+  deliveries: { readonly vat: string; readonly first?: number; readonly limit?: number };
+  travel: { readonly vat: string; readonly delivery: number; readonly expression?: string };
+  compareTravels: { readonly vat: string; readonly delivery: number; readonly other: number };
+  endTravel: { readonly vat: string };
   subscribe: Readonly<Record<string, never>>;
 }
 
@@ -63,6 +67,10 @@ export interface Results {
   status: Status;
   objects: ObjectsPage;
   promise: Settled | null;
+  deliveries: { readonly deliveries: readonly DeliveryRecord[]; readonly total: number };
+  travel: HeapListing | Evaluated;
+  compareTravels: Compared;
+  endTravel: null;
   subscribe: null;
 }
 
@@ -144,6 +152,52 @@ export interface Piece {
 export interface ObjectsPage {
   readonly objects: readonly KernelObject[];
   readonly total: number;
+}
+
+/** A delivery that a vat has had. */
+export interface DeliveryRecord {
+  readonly number: number;
+  readonly timeMs: number;
+  /** "message", "notify", "startVat", ... */
+  readonly what: string;
+  /** Of a message. */
+  readonly method: string;
+  readonly target: string;
+  readonly syscalls: number;
+}
+
+/** What was in a vat after a delivery. */
+export interface HeapListing {
+  readonly total: number;
+  readonly objects: readonly (readonly [group: string, name: string, type: string, value: string])[];
+  readonly store: readonly (readonly [key: string, value: string])[];
+  readonly isCut: boolean;
+  /** What was wrong, such as a snapshot that could not be used; or "". */
+  readonly note: string;
+}
+
+/** What an expression gave, after a delivery. */
+export interface Evaluated {
+  readonly value: string;
+  readonly type: string;
+  /** A traceback; or "". */
+  readonly error: string;
+  readonly console: string;
+}
+
+export interface Difference {
+  readonly change: string;
+  readonly name: string;
+  readonly before: string;
+  readonly after: string;
+}
+
+/** What is different in a vat between two deliveries. */
+export interface Compared {
+  readonly delivery: number;
+  readonly other: number;
+  readonly objects: readonly Difference[];
+  readonly store: readonly Difference[];
 }
 
 /** Something that happened, in Causeway's vocabulary. `vat` is "" where no vat is concerned. */
@@ -268,6 +322,13 @@ export const RESULT_PARSERS: { readonly [M in Method]: (value: unknown) => Resul
   status: parseStatus,
   objects: parseObjectsPage,
   promise: (value) => (parseFields(value, "result")["status"] === "pending" ? null : parseSettled(value)),
+  deliveries: (value) => {
+    const fields = parseFields(value, "deliveries");
+    return { deliveries: parseList(fields, "deliveries").map(parseDelivery), total: parseInteger(fields, "total") };
+  },
+  travel: parseSeen,
+  compareTravels: parseCompared,
+  endTravel: () => null,
   subscribe: () => null,
 };
 
@@ -338,6 +399,66 @@ function parseVat(value: unknown): VatStatus {
 function describeMeter([used, left]: readonly unknown[]): string {
   const tank = typeof left === "number" ? `, ${left.toLocaleString("en")} left` : "";
   return typeof used === "number" ? `${used.toLocaleString("en")} units${tank}` : "";
+}
+
+function parseDelivery(value: unknown): DeliveryRecord {
+  const fields = parseFields(value, "delivery");
+  return {
+    number: parseInteger(fields, "number"),
+    timeMs: parseInteger(fields, "time_ms"),
+    what: parseText(fields, "what"),
+    method: optionalText(fields, "method"),
+    target: optionalText(fields, "target"),
+    syscalls: parseInteger(fields, "syscalls"),
+  };
+}
+
+function parseSeen(value: unknown): HeapListing | Evaluated {
+  const fields = parseFields(value, "what was seen");
+  if (fields["objects"] === undefined)
+    return {
+      value: parseText(fields, "value"),
+      type: parseText(fields, "type"),
+      error: optionalText(fields, "error"),
+      console: optionalText(fields, "console"),
+    };
+  return {
+    total: parseInteger(fields, "total"),
+    objects: parseList(fields, "objects").map((row) => {
+      const [group, name, type, text] = parseRow(row);
+      return [textOf(group), textOf(name), textOf(type), textOf(text)];
+    }),
+    store: parseList(fields, "store").map((row) => {
+      const [key, text] = parseRow(row);
+      return [textOf(key), textOf(text)];
+    }),
+    isCut: fields["is_cut"] === true,
+    note: optionalText(fields, "note"),
+  };
+}
+
+function parseRow(value: unknown): readonly unknown[] {
+  return parseList({ row: value }, "row");
+}
+
+function parseCompared(value: unknown): Compared {
+  const fields = parseFields(value, "the comparison");
+  return {
+    delivery: parseInteger(fields, "delivery"),
+    other: parseInteger(fields, "other"),
+    objects: parseList(fields, "objects").map(parseDifference),
+    store: parseList(fields, "store").map(parseDifference),
+  };
+}
+
+function parseDifference(value: unknown): Difference {
+  const fields = parseFields(value, "a difference");
+  return {
+    change: parseText(fields, "change"),
+    name: parseText(fields, "name"),
+    before: parseText(fields, "before"),
+    after: parseText(fields, "after"),
+  };
 }
 
 function parseObjectsPage(value: unknown): ObjectsPage {

@@ -10,6 +10,7 @@ import { Objects } from "./objects.tsx";
 import { Chip, Fact, RefButton, RefText } from "./parts.tsx";
 import { toneOfState, VatCondition } from "./overview.tsx";
 import { Problem } from "./problem.tsx";
+import { TimeTravel } from "./travel_view.tsx";
 import { VatActions } from "./vat_actions.tsx";
 
 export function Inspector(): VNode {
@@ -218,6 +219,7 @@ function VatView({ vat }: { readonly vat: VatStatus }): VNode {
         <>
           <VatActions vat={vat} />
           <Collected />
+          <TimeTravel vat={vat} />
           <Objects />
         </>
       )}

@@ -17,6 +17,7 @@ import { ObjectList } from "./object_list.ts";
 import { RpcClient, type Connect, type Connection } from "./rpc.ts";
 import { Sends } from "./sends.ts";
 import { StateFile } from "./state_file.ts";
+import { Travel } from "./travel.ts";
 import { describeError } from "../shared/parse.ts";
 
 const REFRESH_MS = 250;
@@ -70,6 +71,7 @@ export class PanelModel {
   readonly launches: Launches;
   readonly actions: Actions;
   readonly stateFile: StateFile;
+  readonly travel: Travel;
   readonly log: LogBuffer;
   readonly objects: ObjectList;
   readonly errors = new ErrorReports();
@@ -129,8 +131,10 @@ export class PanelModel {
     };
     this.actions = new Actions(this.rpc, around);
     this.stateFile = new StateFile(this.rpc, around);
+    this.travel = new Travel(this.rpc, around);
     this.selection.subscribe(() => {
       this.actions.forget();
+      this.travel.end();
     });
     this.objects = new ObjectList(this.rpc, this.selection, this.#vats, (error) => {
       this.notify("Objects could not be listed", describeError(error));
