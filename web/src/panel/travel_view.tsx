@@ -202,7 +202,7 @@ function Comparison({ journey }: { readonly journey: Journey }): VNode {
         <input
           type="number"
           aria-label="Other delivery"
-          placeholder="another"
+          placeholder="no."
           min={1}
           max={total}
           value={other.value}
