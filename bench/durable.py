@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 
 from bench.figures import Figure
+from kernel_py.vat.file_store import FileStore
 from kernel_py.vat.session import VatSession
-from kernel_py.vat.store import VatStore
 from kernel_py.wire import canonical, protocol
 
 OBJECTS = 1_000_000
@@ -52,16 +52,22 @@ def build_root_object(powers, parameters, baggage):
 """
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    return connection
+class _File:
+    """The file of a vat's store."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        return connection
 
 
 class _Vat:
     def __init__(self, folder: Path) -> None:
-        self._session = VatSession(make_store=lambda: VatStore(lambda: _connect(folder / "vat.db")))
+        self._session = VatSession(make_store=lambda: FileStore(_File(folder / "vat.db")))
         self._number = 0
         spec = protocol.VatSpec("v1", 0, "bench", "seed", "main.py", {"main.py": SOURCE})
         self._session.receive(protocol.dump_start(spec))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from kernel_py.vat.file_store import FileStore
 from kernel_py.vat.session import VatSession
-from kernel_py.vat.store import VatStore
 from kernel_py.wire import protocol
 from tests.vat.driving import DrivenVat
 
@@ -34,8 +34,14 @@ def build_root_object(powers, parameters, baggage): return Root(baggage)
 """
 
 
-def connect(file: Path) -> sqlite3.Connection:
-    return sqlite3.connect(file)
+class File:
+    """The file of a vat's store."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._path, isolation_level=None)
 
 
 def value(vat: DrivenVat, method: str, *args: int) -> object:
@@ -47,7 +53,7 @@ def test_memory_is_flat_while_a_million_objects_are_made_read_and_walked(tmp_pat
     import psutil
 
     vat = DrivenVat(SOURCE, start=False)
-    vat.session = VatSession(make_store=lambda: VatStore(lambda: connect(tmp_path / "vat.db")))
+    vat.session = VatSession(make_store=lambda: FileStore(File(tmp_path / "vat.db")))
     vat.say(protocol.dump_start(vat.spec))
     vat.go()
     vat.deliver(["startVat", {"body": "#null", "slots": []}])
