@@ -8,38 +8,21 @@
  */
 
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
-import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { pathToFileURL } from "node:url";
 
 import { digestHeap } from "../src/kernel/heaps.ts";
-import { parseCreateModule, parseLoadPyodide } from "../src/pyodide/api.ts";
+import { fixEntropy, loadNodeBootOptions } from "../src/node/boot_options.ts";
 import { bootRealm, type Heap } from "../src/realm/boot_realm.ts";
 import { Conversation } from "../src/realm/conversation.ts";
-import { fillWithConstant, freezeClocksAndEntropy, makeJsGlobals } from "../src/realm/freeze.ts";
+import { freezeClocksAndEntropy } from "../src/realm/freeze.ts";
 import { reportHeap } from "../src/realm/heap.ts";
-import { ASSETS } from "../src/shared/assets.ts";
 
 async function main(): Promise<void> {
   const [folder] = process.argv.slice(2);
   if (folder === undefined) throw new Error("usage: node_realm.mjs <folder of the built extension>");
-  const read = async (name: string): Promise<Uint8Array> => new Uint8Array(await readFile(join(folder, name)));
-  const load = async (name: string): Promise<unknown> => await import(pathToFileURL(join(folder, name)).href);
-  const image = await read(ASSETS.realmImage);
-  const options = {
-    loadPyodide: parseLoadPyodide(await load(ASSETS.pyodide)),
-    createModule: parseCreateModule(await load(ASSETS.pyodideAsm)),
-    files: join(folder, "pyodide/"),
-    sources: await read(ASSETS.sources),
-    image,
-    jsGlobals: makeJsGlobals(),
-    print: console.error,
-  };
+  const options = await loadNodeBootOptions(folder, console.error);
   freezeClocksAndEntropy();
-  // Where Emscripten takes entropy from in Node; SQLite asks for some.
-  Reflect.set(createRequire(import.meta.url)("node:crypto") as object, "randomFillSync", fillWithConstant);
+  fixEntropy();
   // Freezing has taken Node's; digests are made with it.
   Reflect.set(crypto, "subtle", {
     digest: (_: string, data: Uint8Array) => createHash("sha256").update(data).digest(),
@@ -48,7 +31,7 @@ async function main(): Promise<void> {
   if (problem !== "") throw new Error(problem);
   const vat = new Conversation((text) => heap.receive.call(text, heap.module.HEAPU8.length), heap.base);
   console.log(vat.hello());
-  for await (const line of createInterface({ input: process.stdin })) await answer(heap, vat, line, image);
+  for await (const line of createInterface({ input: process.stdin })) await answer(heap, vat, line, options.image);
 }
 
 async function answer(heap: Heap, vat: Conversation, line: string, image: Uint8Array): Promise<void> {

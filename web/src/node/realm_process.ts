@@ -11,21 +11,16 @@
  * out; it ends when its input does, and when Python breaks down.
  */
 
-import crypto from "node:crypto";
 import { constants } from "node:fs";
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 
-import { parseCreateModule, parseLoadPyodide } from "../pyodide/api.ts";
 import { bootRealm, type Heap } from "../realm/boot_realm.ts";
 import { Conversation } from "../realm/conversation.ts";
-import { fillWithConstant, freezeClocksAndEntropy, makeJsGlobals } from "../realm/freeze.ts";
+import { freezeClocksAndEntropy } from "../realm/freeze.ts";
 import { reportHeap, restoreHeap } from "../realm/heap.ts";
 import { scrubGlobals } from "../realm/scrub.ts";
-import { ASSETS } from "../shared/assets.ts";
 import type { Piece, SnapshotMode } from "../shared/heap_messages.ts";
 import { describeError, ParseError } from "../shared/parse.ts";
+import { fixEntropy, loadNodeBootOptions } from "./boot_options.ts";
 import { decodeBase64, encodeBase64, Lines, writeLine } from "./pipes.ts";
 
 // Not imported: that would look at its standard streams, which makes them ones that do not wait.
@@ -37,34 +32,20 @@ const RESTORE = '["restore",';
 async function main(): Promise<void> {
   const [folder] = process.argv.slice(2);
   if (folder === undefined) throw new Error("usage: realm.mjs <folder of the built extension>/");
-  const read = async (name: string): Promise<Uint8Array<ArrayBuffer>> =>
-    new Uint8Array(await readFile(join(folder, name)));
-  const load = async (name: string): Promise<unknown> => await import(pathToFileURL(join(folder, name)).href);
-  const image = await read(ASSETS.realmImage);
-  const options = {
-    loadPyodide: parseLoadPyodide(await load(ASSETS.pyodide)),
-    createModule: parseCreateModule(await load(ASSETS.pyodideAsm)),
-    files: join(folder, "pyodide/"),
-    sources: await read(ASSETS.sources),
-    image,
-    jsGlobals: makeJsGlobals(),
-    print: () => undefined,
-  };
+  const options = await loadNodeBootOptions(folder, () => undefined);
   prepareProcess();
   freezeClocksAndEntropy();
   const { heap, problem } = await bootRealm(options);
   if (problem !== "") throw new Error(problem);
   scrubGlobals();
-  new RealmProcess(heap, image).run();
+  new RealmProcess(heap, options.image).run();
 }
 
 /** What Pyodide expects of Node's `process`, and this one does not have or must keep for itself. */
 function prepareProcess(): void {
-  // Where it takes entropy from; in a browser that is a global.
-  Reflect.set(crypto, "randomFillSync", fillWithConstant);
+  fixEntropy();
   // Where it looks up the flags of files: refused to a process that has no permissions.
   Reflect.set(process, "binding", () => ({ fs: constants }));
-  // As above.
   Object.defineProperty(process, "stdin", { value: { fd: 0 } });
   Object.defineProperty(process, "stdout", { value: { fd: 1 } });
 }
