@@ -355,7 +355,9 @@ function parseLaunched(value: unknown): Launched {
 function parseStatus(value: unknown): Status {
   const fields = parseFields(value, "status");
   return {
-    kernel: Object.entries(parseFields(fields["kernel"], "kernel")).map(([name, figure]) => [name, textOf(figure)]),
+    kernel: Object.entries(parseFields(fields["kernel"], "kernel")).flatMap(([name, figure]) =>
+      listFigures(name, figure),
+    ),
     clusters: parseList(fields, "clusters").map(parseCluster),
     vats: parseList(fields, "vats").map(parseVat),
   };
@@ -547,6 +549,12 @@ function parseTextMap(fields: Fields, name: string): ReadonlyMap<string, string>
 function optionalText(fields: Fields, name: string): string {
   const value = fields[name];
   return value === undefined || value === null ? "" : parseText(fields, name);
+}
+
+/** A figure by its name; those of a group are named after it, too. */
+function listFigures(name: string, figure: unknown): [string, string][] {
+  if (typeof figure !== "object" || figure === null || Array.isArray(figure)) return [[name, textOf(figure)]];
+  return Object.entries(figure).map(([inner, value]) => [`${name}_${inner}`, textOf(value)]);
 }
 
 /** Something shown but not understood: text as it is, all else as JSON. */
